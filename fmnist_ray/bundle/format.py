@@ -1,0 +1,154 @@
+"""The bundle folder: what is in it, how it is written, and how a changed one is noticed.
+
+A bundle is a folder, never an archive and never a pickle. `manifest.json` lists every other file with its size and
+sha256; the sha256 of `manifest.json` is the bundle's digest, which is in every plan id and every prediction row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+from fmnist_ray.config.images import Preparation
+from fmnist_ray.errors import BundleError, NotFoundError, ParityError
+from fmnist_ray.labels import Labels
+from fmnist_ray.store import Store, open_store
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+SPEC = "bundle.json"
+GRAPH = "model.onnx"
+WEIGHTS = "cnn.safetensors"
+GOLDEN = "golden.parquet"
+CARD = "README.md"
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SHIPPED = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleSpec:
+    """The content of `bundle.json`: everything about the model that is not an array."""
+
+    labels: Labels
+    """Class names in the order of the graph's outputs."""
+    architecture: str
+    """Name of the network in `networks/`."""
+    architecture_args: dict[str, Any]
+    """Its arguments, as `networks.build_network` takes them."""
+    preparation: Preparation
+    """How images become the graph's input."""
+    temperature: float
+    """Divisor of the logits that makes the softmax a calibrated probability (Guo et al., arXiv 1706.04599)."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """How it was trained: recipe, seed, data, versions."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    """What it reached, on which data, with n."""
+
+    def to_json(self) -> bytes:
+        content = {"format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
+        return json.dumps(content, indent=2, sort_keys=True).encode() + b"\n"
+
+    @classmethod
+    def from_json(cls, data: bytes) -> BundleSpec:
+        try:
+            content = json.loads(data)
+            version = content.pop("format_version")
+            if version != FORMAT_VERSION:
+                raise BundleError(f"{SPEC} has format version {version}; this program reads version {FORMAT_VERSION}.")
+            content["labels"] = tuple(content["labels"])
+            content["preparation"] = Preparation(**content["preparation"])
+            return cls(**content)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BundleError(f"{SPEC} is not a bundle description: {error!r}.") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A bundle whose files all match its manifest."""
+
+    uri: str
+    digest: str
+    """sha256 of `manifest.json`, in hex."""
+    spec: BundleSpec
+    files: dict[str, bytes] = field(repr=False)
+    """Content of every file of the manifest, by name. A bundle of a small network is a few MB."""
+
+
+def bundle_uri(name_or_uri: str) -> str:
+    """The place of a bundle: a shipped one by its bare name (`default`), else the path or URI as given."""
+    if _SHIPPED.fullmatch(name_or_uri):
+        shipped = resources.files("fmnist_ray") / "bundles" / name_or_uri
+        if shipped.is_dir():
+            return str(shipped)
+    return name_or_uri
+
+
+def write_bundle(store: Store, spec: BundleSpec, files: dict[str, bytes]) -> str:
+    """Write a bundle and return its digest. The manifest goes last: a folder without it is no bundle."""
+    content = {**files, SPEC: spec.to_json()}
+    for name in content:
+        _check_name(name)
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "files": {
+            name: {"size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            for name, data in sorted(content.items())
+        },
+    }
+    encoded = json.dumps(manifest, indent=2, sort_keys=True).encode() + b"\n"
+    for name, data in sorted(content.items()):
+        store.put(name, data)
+    store.put(MANIFEST, encoded)
+    return hashlib.sha256(encoded).hexdigest()
+
+
+def read_bundle(name_or_uri: str) -> Bundle:
+    """Read a bundle and check every byte against its manifest.
+
+    Raises `BundleError` where there is no bundle, `ParityError` where a file is missing, added or changed.
+    """
+    uri = bundle_uri(name_or_uri)
+    store = open_store(uri)
+    try:
+        encoded = store.get(MANIFEST)
+    except NotFoundError as error:
+        raise BundleError(
+            f"{name_or_uri} is not a bundle (no {MANIFEST} there): name a shipped bundle, such as default, "
+            "or the folder that fmnist-ray train wrote."
+        ) from error
+    listed = _manifest_files(encoded, uri)
+    present = {info.key for info in store.list()} - {MANIFEST}
+    if odd := sorted(present ^ set(listed)):
+        raise ParityError(f"Bundle {uri}: {', '.join(odd[:3])} is in the folder or in the manifest, but not in both.")
+    files = {name: store.get(name) for name in listed}
+    for name, data in files.items():
+        if len(data) != listed[name]["size_bytes"] or hashlib.sha256(data).hexdigest() != listed[name]["sha256"]:
+            raise ParityError(f"Bundle {uri}: {name} was changed since the bundle was written. Copy the bundle anew.")
+    spec = BundleSpec.from_json(files[SPEC])
+    return Bundle(uri=uri, digest=hashlib.sha256(encoded).hexdigest(), spec=spec, files=files)
+
+
+def _manifest_files(encoded: bytes, uri: str) -> dict[str, dict[str, Any]]:
+    try:
+        files: dict[str, dict[str, Any]] = json.loads(encoded)["files"]
+        for name, entry in files.items():
+            _check_name(name)
+            entry["size_bytes"], entry["sha256"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{uri}/{MANIFEST} is not a bundle manifest: {error!r}.") from error
+    if SPEC not in files:
+        raise BundleError(f"{uri}/{MANIFEST} names no {SPEC}.")
+    return files
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name) or name.startswith("."):
+        raise BundleError(f"A bundle can't hold a file named {name!r}: letters, digits, '.', '_' and '-' only.")
+    if name.endswith((".pkl", ".pickle", ".pt", ".pth", ".pt2", ".joblib")):
+        raise BundleError(f"A bundle can't hold {name}: pickled files run code when they are loaded.")

@@ -1,0 +1,17 @@
+"""The `fmnist-ray` command: one typer application put together from the command families."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.callback()
+def root() -> None:
+    """Classify fashion product photos by the million: every row exactly once, every night complete or absent."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

@@ -1,0 +1,69 @@
+"""The only place that prints: text for people, one JSON object for machines, errors as a sentence and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from fmnist_ray.errors import FmnistRayError
+
+
+class Output:
+    """Where a command's results go. With `json_mode`, stdout carries one JSON object and all else goes to stderr."""
+
+    def __init__(self, *, json_mode: bool) -> None:
+        self.json_mode = json_mode
+        self._people = Console(stderr=json_mode, highlight=False, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """A line for people."""
+        self._people.print(text, markup=False)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """A table for people."""
+        table = Table(*columns, title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+        for row in rows:
+            table.add_row(*(str(cell) for cell in row))
+        self._people.print(table)
+
+    def facts(self, title: str, facts: Mapping[str, object]) -> None:
+        """Names and values for people."""
+        table = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=False)
+        for name, value in facts.items():
+            table.add_row(name, str(value))
+        self._people.print(table)
+
+    def result(self, value: Mapping[str, Any]) -> None:
+        """The command's one JSON object; nothing in text mode."""
+        if self.json_mode:
+            print(json.dumps(value, default=str))
+
+    @contextlib.contextmanager
+    def progress(self, what: str, total: int) -> Iterator[Any]:
+        """A progress bar, on a terminal only; yields a function that is given the number of finished units."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        errors = Console(stderr=True)
+        with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda finished: bar.update(task, completed=finished)
+
+
+@contextlib.contextmanager
+def failures(output: Output, *, verbose: bool) -> Iterator[None]:
+    """Turn the package's errors into a sentence on stderr, an error object in JSON mode, and the exit code."""
+    try:
+        yield
+    except FmnistRayError as error:
+        if verbose:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        output.result({"error": str(error), "kind": type(error).__name__, "exit_code": error.exit_code})
+        raise typer.Exit(error.exit_code) from None

@@ -1,0 +1,61 @@
+"""What images may be, and what the model wants them to become."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from fmnist_ray.errors import SettingError
+
+PREPARATION_VERSION = 1
+"""Raised whenever `images/` turns the same bytes into other pixels. Part of every plan id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageLimits:
+    """What is decoded at all. A catalogue is not trusted: the header is read and checked before any pixel.
+
+    The defaults pass every photo of a shop and stop decompression bombs (a 242 kB PNG of 16,000 x 16,000 pixels
+    took 1.5 GB in OpenCV, see CVE lists of image decoders).
+    """
+
+    max_bytes: int = 20_000_000
+    """Largest encoded image, in bytes."""
+    max_pixels: int = 50_000_000
+    """Largest width x height, in pixels."""
+    max_side: int = 20_000
+    """Longest width or height, in pixels."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value < 1:
+                raise SettingError(f"{field.name} is {value}; it must be at least 1.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """How decoded pixels become model input. Travels in the bundle, so that training, batch and endpoint agree."""
+
+    size: int = 28
+    """Height and width of the model input, in pixels."""
+    channels: int = 1
+    """1 for grey, 3 for RGB."""
+    version: int = PREPARATION_VERSION
+    """The version of `images/` that this was written for."""
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.size <= 1024:
+            raise SettingError(f"An image size of {self.size} pixels is outside 8..1024.")
+        if self.channels not in (1, 3):
+            raise SettingError(f"An input of {self.channels} channels was asked for; allowed are 1 (grey) and 3 (RGB).")
+        if self.version != PREPARATION_VERSION:
+            raise SettingError(
+                f"This bundle was made for preparation version {self.version}, this program has version "
+                f"{PREPARATION_VERSION}: use the fmnist-ray it was made with, or train it anew."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return dataclasses.asdict(self)

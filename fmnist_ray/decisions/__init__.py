@@ -1,0 +1,1 @@
+"""From scores to answers: calibration, and the one function that decides. numpy and scipy, no torch."""

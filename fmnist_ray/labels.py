@@ -1,0 +1,26 @@
+"""Class names. A label id is the position of its name; only the default list assumes Fashion-MNIST."""
+
+from __future__ import annotations
+
+Labels = tuple[str, ...]
+
+FASHION_MNIST: Labels = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+"""The ten classes of Fashion-MNIST in the order of their ids (Xiao et al., arXiv 1708.07747, table 1)."""
+
+
+def label_index(labels: Labels) -> dict[str, int]:
+    """Label id by name, and by the id written as text, so that both spellings of a label column are understood."""
+    index = {str(number): number for number in range(len(labels))}
+    index.update({name: number for number, name in enumerate(labels)})
+    return index

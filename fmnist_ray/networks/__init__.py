@@ -1,0 +1,1 @@
+"""Neural networks in torch: architectures, training, export. Knows neither Ray nor stores."""

@@ -1,0 +1,1 @@
+"""What a run amounted to: mergeable statistics, metrics, plots, pages. Numbers in, text out."""

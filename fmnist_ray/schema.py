@@ -1,0 +1,91 @@
+"""Column names, Arrow schemas, and the closed lists of statuses and reject reasons of a run's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import pyarrow as pa
+
+PRODUCT_ID = "product_id"
+IMAGE = "image"
+LABEL = "label"
+
+
+class Status(StrEnum):
+    """How a prediction came about."""
+
+    CLASSIFIED = "classified"
+
+
+class Reason(StrEnum):
+    """Why a row has no prediction. Closed list: a report can count on it."""
+
+    EMPTY = "empty"
+    """null, or no bytes"""
+    WRONG_TYPE = "wrong_type"
+    """the cell does not hold an image's bytes"""
+    NOT_FOUND = "not_found"
+    """the image that the cell names does not exist"""
+    NOT_ALLOWED = "not_allowed"
+    """the image lies outside the allowed prefixes"""
+    TOO_LARGE = "too_large"
+    """more bytes, pixels, or pixels on a side than allowed"""
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    """not PNG, JPEG or WebP"""
+    TRUNCATED = "truncated"
+    """the data ends before the image does"""
+    UNDECODABLE = "undecodable"
+    """of a known format, but broken"""
+    UNUSABLE = "unusable"
+    """decodes, but has nothing to classify: a side under 2 pixels"""
+    WORKER_DIED = "worker_died"
+    """the process that tried ended without an answer"""
+
+
+_IDENTITY = [
+    pa.field(PRODUCT_ID, pa.string()),
+    pa.field("input_file", pa.string(), nullable=False),
+    pa.field("input_row", pa.int64(), nullable=False),
+]
+
+PREDICTIONS = pa.schema(
+    [
+        *_IDENTITY,
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("label_id", pa.int16(), nullable=False),
+        pa.field("confidence", pa.float32(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("bundle_digest", pa.string(), nullable=False),
+    ]
+)
+"""One row per classified input row. `confidence` is the calibrated probability of `label`, in 0..1."""
+
+REJECTS = pa.schema(
+    [
+        *_IDENTITY,
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string(), nullable=False),
+    ]
+)
+"""One row per input row without a prediction."""
+
+SAMPLES = pa.schema(
+    [
+        *_IDENTITY,
+        pa.field("label_id", pa.int16()),
+        pa.field("confidence", pa.float32()),
+        pa.field("true_label_id", pa.int16()),
+        pa.field("reason", pa.string()),
+        pa.field("detail", pa.string()),
+        pa.field("thumbnail", pa.binary()),
+        pa.field("order", pa.uint64(), nullable=False),
+    ]
+)
+"""A few rows per class and per reason, for the report. `thumbnail` is a small PNG, null where nothing decodes;
+`order` is the hash that chose the row: the lowest of each kind over all shards are a uniform sample."""
+
+
+def with_kept(schema: pa.Schema, kept: Sequence[pa.Field]) -> pa.Schema:
+    """`schema` with the columns that `--keep` copies through from the catalogue appended, all nullable."""
+    return pa.schema([*schema, *(field.with_nullable(True) for field in kept)])

@@ -1,0 +1,7 @@
+"""Where objects live: one small interface over local disk and S3-like stores. The only room with filesystem libraries."""
+
+from fmnist_ray.store.interface import ObjectInfo, Store
+from fmnist_ray.store.place import open_store, split_uri
+from fmnist_ray.store.range_file import RangeFile
+
+__all__ = ["ObjectInfo", "RangeFile", "Store", "open_store", "split_uri"]
