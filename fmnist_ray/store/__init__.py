@@ -1,4 +1,4 @@
-"""Where objects live: one small interface over local disk and S3-like stores. The only room with filesystem libraries."""
+"""Where objects live: one small interface over disks and S3-like stores; the only room with filesystem libraries."""
 
 from fmnist_ray.store.interface import ObjectInfo, Store
 from fmnist_ray.store.place import open_store, split_uri
