@@ -32,6 +32,8 @@ class LocalStore:
 
     def info(self, key: str) -> ObjectInfo:
         with self._errors(key, "read"):
+            if self._path(key).is_dir():
+                raise IsADirectoryError
             return _object_info(key, self._path(key).stat())
 
     def read_range(self, key: str, start: int, length: int, *, etag: str) -> bytes:
