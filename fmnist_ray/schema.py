@@ -87,5 +87,8 @@ SAMPLES = pa.schema(
 
 
 def with_kept(schema: pa.Schema, kept: Sequence[pa.Field]) -> pa.Schema:
-    """`schema` with the columns that `--keep` copies through from the catalogue appended, all nullable."""
-    return pa.schema([*schema, *(field.with_nullable(True) for field in kept)])
+    """`schema` followed by the columns that `--keep` copies through from the catalogue, all nullable. One whose name
+    the predictions or rejects already use gets `input_` before it."""
+    taken = {*PREDICTIONS.names, *REJECTS.names}
+    renamed = (field.with_name(f"input_{field.name}") if field.name in taken else field for field in kept)
+    return pa.schema([*schema, *(field.with_nullable(True) for field in renamed)])

@@ -19,6 +19,9 @@ from fmnist_ray.schema import LABEL, PRODUCT_ID
 from fmnist_ray.store import ObjectInfo, RangeFile, Store, open_store, split_uri
 
 _FOOTER_THREADS = 16
+_BATCH_ROWS = 1024
+_BATCH_BYTES = 32 << 20
+"""A batch of rows has at most this many rows, and on average at most this many image bytes."""
 _STREAM_BYTES = 1 << 20
 """Column chunks are streamed through a buffer of this size, so that a large row group is never held whole."""
 
@@ -90,11 +93,9 @@ def open_parquet(store: Store, info: ObjectInfo) -> pq.ParquetFile:
         ) from error
 
 
-def inspect_inputs(
-    store: Store, infos: Sequence[ObjectInfo], names: ColumnNames
-) -> tuple[list[InputFile], Columns, pa.Schema]:
-    """Read every footer, check every file for the columns of the run, and return the files, the columns, and the
-    schema of the columns to keep. Nothing is read of the rows."""
+def inspect_inputs(store: Store, infos: Sequence[ObjectInfo], names: ColumnNames) -> tuple[list[InputFile], Columns]:
+    """Read every footer, check every file for the columns of the run, and return the files and the columns. Nothing is
+    read of the rows."""
 
     def footer(info: ObjectInfo) -> tuple[InputFile, pa.Schema]:
         with open_parquet(store, info) as file:
@@ -110,16 +111,15 @@ def inspect_inputs(
     kept = pa.schema([first.field(name) for name in columns.keep])
     for planned, schema in footers:
         _check_file(schema, columns, kept, f"{store.uri}/{planned.key}")
-    return [planned for planned, _ in footers], columns, kept
+    return [planned for planned, _ in footers], columns
 
 
-def read_rows(
-    store: Store, file: InputFile, shard: Shard, columns: Columns, *, batch_rows: int
-) -> Iterator[RowBatch]:
+def read_rows(store: Store, file: InputFile, shard: Shard, columns: Columns) -> Iterator[RowBatch]:
     """The rows of a shard in order, in batches; memory does not grow with the shard or its row groups."""
     info = ObjectInfo(key=file.key, size_bytes=file.size_bytes, etag=file.etag, modified_s=0.0)
     with open_parquet(store, info) as parquet:
         groups, offset = _overlapping(file.row_groups, shard)
+        batch_rows = _rows_per_batch(parquet.metadata, groups)
         batches = parquet.iter_batches(batch_rows, row_groups=groups, columns=columns.names, use_threads=False)
         while True:
             try:
@@ -149,6 +149,13 @@ def _row_batch(batch: pa.RecordBatch, first_row: int, columns: Columns) -> RowBa
         labels=None if columns.label is None else batch.column(columns.label).to_pylist(),
         kept=[batch.column(name) for name in columns.keep],
     )
+
+
+def _rows_per_batch(metadata: pq.FileMetaData, groups: Sequence[int]) -> int:
+    chunks = [metadata.row_group(group) for group in groups]
+    size = sum(chunk.total_byte_size for chunk in chunks)
+    rows = sum(chunk.num_rows for chunk in chunks)
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES * rows // max(1, size)))
 
 
 def _overlapping(row_groups: Sequence[int], shard: Shard) -> tuple[list[int], int]:
@@ -190,8 +197,10 @@ def _check_file(schema: pa.Schema, columns: Columns, kept: pa.Schema, where: str
             "Name the right one with --image-column."
         )
     if columns.id is not None and not _is_id(schema.field(columns.id).type):
-        raise CatalogueError(f"Column {columns.id!r} of {where} holds {schema.field(columns.id).type}; ids are text or "
-                             "whole numbers. Name the right one with --id-column.")
+        raise CatalogueError(
+            f"Column {columns.id!r} of {where} holds {schema.field(columns.id).type}; ids are text or "
+            "whole numbers. Name the right one with --id-column."
+        )
     for field in kept:
         if schema.field(field.name).type != field.type:
             raise CatalogueError(

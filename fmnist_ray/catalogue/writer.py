@@ -1,0 +1,101 @@
+"""The tables that one shard writes: predictions and rejects, with every input row in exactly one of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from fmnist_ray.catalogue.reader import RowBatch
+from fmnist_ray.errors import StoreError
+from fmnist_ray.labels import Labels
+from fmnist_ray.schema import PREDICTIONS, REJECTS, Status, with_kept
+
+_COMPRESSION = "zstd"
+
+
+class Refusal(Protocol):
+    """One row of a batch without a prediction."""
+
+    position: int
+    reason: str
+    detail: str
+
+
+class Answered(Protocol):
+    """What the classifier says of a batch of rows: each position is in `positions` or in a reject."""
+
+    positions: NDArray[np.int64]
+    label_ids: NDArray[np.int16]
+    confidences: NDArray[np.float32]
+    rejects: Sequence[Refusal]
+
+
+class ShardTables:
+    """Collects the answers of a shard, batch by batch, in input order."""
+
+    def __init__(self, *, input_file: str, bundle_digest: str, labels: Labels, kept: Sequence[str]) -> None:
+        self._input_file = input_file
+        self._bundle_digest = bundle_digest
+        self._labels = pa.array(labels, pa.string())
+        self._kept = kept
+        self._batches: dict[str, list[pa.RecordBatch]] = {"predictions": [], "rejects": []}
+        self._num_rows = 0
+
+    def add(self, rows: RowBatch, answers: Answered) -> None:
+        """Take the answers for one batch of rows; `StoreError` unless each row has exactly one."""
+        rejected = np.fromiter((reject.position for reject in answers.rejects), np.int64, len(answers.rejects))
+        answered = np.sort(np.concatenate([answers.positions, rejected]))
+        if not np.array_equal(answered, np.arange(len(rows))):
+            raise StoreError(f"{len(rows)} rows came in and {len(answered)} went out; the attempt is dropped.")
+        self._num_rows += len(rows)
+        predictions = [
+            self._labels.take(pa.array(answers.label_ids)),
+            pa.array(answers.label_ids, pa.int16()),
+            pa.array(answers.confidences, pa.float32()),
+            _repeat(Status.CLASSIFIED, len(answers.positions)),
+            _repeat(self._bundle_digest, len(answers.positions)),
+        ]
+        self._append("predictions", PREDICTIONS, rows, answers.positions, predictions)
+        reasons = pa.array([str(reject.reason) for reject in answers.rejects], pa.string())
+        details = pa.array([reject.detail for reject in answers.rejects], pa.string())
+        self._append("rejects", REJECTS, rows, rejected, [reasons, details])
+
+    def encode(self, *, num_rows: int) -> dict[str, tuple[bytes, int]]:
+        """Parquet bytes and row count of every table that has rows; `StoreError` unless `num_rows` went in."""
+        if self._num_rows != num_rows:
+            raise StoreError(f"The shard has {num_rows} rows, but {self._num_rows} were read; the attempt is dropped.")
+        tables = {name: pa.Table.from_batches(batches, self._schemas[name]) for name, batches in self._batches.items()}
+        return {name: (encode_table(table), len(table)) for name, table in tables.items() if len(table)}
+
+    def _append(
+        self, name: str, schema: pa.Schema, rows: RowBatch, positions: NDArray[np.int64], answers: list[pa.Array]
+    ) -> None:
+        if not len(positions):
+            return
+        taken = pa.array(positions)
+        kept = [pa.field(column, cells.type) for column, cells in zip(self._kept, rows.kept, strict=True)]
+        columns = [
+            rows.ids.take(taken),
+            _repeat(self._input_file, len(positions)),
+            pa.array(positions + rows.first_row, pa.int64()),
+            *answers,
+            *(cells.take(taken) for cells in rows.kept),
+        ]
+        self._batches[name].append(pa.RecordBatch.from_arrays(columns, schema=with_kept(schema, kept)))
+
+
+def encode_table(table: pa.Table) -> bytes:
+    """A table as one Parquet file in memory: a file is written by one `put`, so that it is never seen in part."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression=_COMPRESSION)
+    return buffer.getvalue()
+
+
+def _repeat(value: str, times: int) -> pa.Array:
+    return pa.repeat(pa.scalar(str(value), pa.string()), times)
