@@ -1,0 +1,25 @@
+"""Small pictures for reports, encoded anew: no byte of a catalogue's image reaches a page."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+from PIL import Image
+
+from fmnist_ray.config.images import ImageLimits
+from fmnist_ray.errors import ImageRejected
+from fmnist_ray.images.decode import decode_image
+
+
+def thumbnail(data: bytes, limits: ImageLimits, *, side: int = 96) -> bytes | None:
+    """A PNG of at most `side` x `side` pixels, in colour where the image is, never enlarged; None where nothing
+    decodes."""
+    try:
+        pixels = decode_image(data, limits, min_side=side)
+    except ImageRejected:
+        return None
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side), Image.Resampling.HAMMING)
+    encoded = BytesIO()
+    image.save(encoded, "PNG")
+    return encoded.getvalue()
