@@ -153,8 +153,8 @@ def _row_batch(batch: pa.RecordBatch, first_row: int, columns: Columns) -> RowBa
 
 def _rows_per_batch(metadata: pq.FileMetaData, groups: Sequence[int]) -> int:
     chunks = [metadata.row_group(group) for group in groups]
-    size = sum(chunk.total_byte_size for chunk in chunks)
-    rows = sum(chunk.num_rows for chunk in chunks)
+    size: int = sum(chunk.total_byte_size for chunk in chunks)
+    rows: int = sum(chunk.num_rows for chunk in chunks)
     return max(1, min(_BATCH_ROWS, _BATCH_BYTES * rows // max(1, size)))
 
 

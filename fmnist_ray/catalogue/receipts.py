@@ -8,13 +8,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import warnings
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fmnist_ray.catalogue.plan import Plan, Shard, canonical_json
 from fmnist_ray.store import Store
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,7 @@ def read_receipts(store: Store, plan: Plan) -> dict[str, Receipt]:
             continue
         receipt = _parse(store.get(info.key), shards[shard_id])
         if receipt is None:
-            warnings.warn(f"The receipt {info.key} is unreadable; its shard is done again.", stacklevel=2)
+            _LOG.warning("The receipt %s is unreadable; its shard is done again.", info.key)
         else:
             receipts[shard_id] = receipt
     return receipts

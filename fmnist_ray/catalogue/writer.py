@@ -70,8 +70,8 @@ class ShardTables:
         """Parquet bytes and row count of every table that has rows; `StoreError` unless `num_rows` went in."""
         if self._num_rows != num_rows:
             raise StoreError(f"The shard has {num_rows} rows, but {self._num_rows} were read; the attempt is dropped.")
-        tables = {name: pa.Table.from_batches(batches, self._schemas[name]) for name, batches in self._batches.items()}
-        return {name: (encode_table(table), len(table)) for name, table in tables.items() if len(table)}
+        tables = {name: pa.Table.from_batches(batches) for name, batches in self._batches.items() if batches}
+        return {name: (encode_table(table), len(table)) for name, table in tables.items()}
 
     def _append(
         self, name: str, schema: pa.Schema, rows: RowBatch, positions: NDArray[np.int64], answers: list[pa.Array]

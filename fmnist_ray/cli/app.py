@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import typer
 
+from fmnist_ray.cli import classify, runs
+
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.callback()
 def root() -> None:
     """Classify fashion product photos by the million: every row exactly once, every night complete or absent."""
+
+
+app.command(epilog=classify.EPILOG)(classify.classify)
+app.command()(runs.status)
+app.command()(runs.report)
+app.command()(runs.verify)
 
 
 def main() -> None:

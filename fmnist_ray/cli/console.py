@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import typer
@@ -47,13 +47,13 @@ class Output:
             print(json.dumps(value, default=str))
 
     @contextlib.contextmanager
-    def progress(self, what: str, total: int) -> Iterator[Any]:
-        """A progress bar, on a terminal only; yields a function that is given the number of finished units."""
+    def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """A progress bar, on a terminal only; yields a function that is told the finished and the planned number."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         errors = Console(stderr=True)
         with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as bar:
-            task = bar.add_task(what, total=total)
-            yield lambda finished: bar.update(task, completed=finished)
+            task = bar.add_task(what, total=None)
+            yield lambda finished, planned: bar.update(task, completed=finished, total=planned)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,84 @@
+"""Joining a Ray cluster, or starting one for the length of a command."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+
+import ray
+from ray.data import DataContext
+
+from fmnist_ray.errors import ClusterError
+
+_OBJECT_STORE_BYTES = 200 << 20
+"""Shards travel as names and come back as outcomes; the object store of an embedded Ray can be small."""
+_NO_PROGRESS_TIMEOUT_S = 900
+
+
+@contextlib.contextmanager
+def connect(address: str | None = None, *, num_cpus: int | None = None) -> Iterator[None]:
+    """A Ray to work on: the cluster at `address` or RAY_ADDRESS, else one of `num_cpus` CPUs (default: this machine's)
+    inside this command, which ends with it and leaves no file. Inside another `connect`, that one's Ray is used.
+
+    Raises `ClusterError` when there is no cluster at the address, or none can be started.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    _quiet()
+    address = address or os.environ.get("RAY_ADDRESS")
+    with _joined(address) if address else _embedded(num_cpus or os.cpu_count() or 1):
+        yield
+
+
+@contextlib.contextmanager
+def _joined(address: str) -> Iterator[None]:
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ClusterError(
+            f"No Ray cluster answers at {address} ({_first_line(error)}): start it, or leave out --address."
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _embedded(num_cpus: int) -> Iterator[None]:
+    folder = tempfile.mkdtemp(prefix="fmnist-ray-")
+    try:
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _temp_dir=folder,
+        )
+        yield
+    except RuntimeError as error:
+        if ray.is_initialized():
+            raise
+        raise ClusterError(f"Ray could not be started on this machine ({_first_line(error)}).") from error
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _quiet() -> None:
+    """Leave the terminal to the command's own output, and let a stuck pipeline fail in minutes instead of never."""
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_no_progress_timeout_s = _NO_PROGRESS_TIMEOUT_S
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0].rstrip(". ")
