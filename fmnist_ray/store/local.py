@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from fmnist_ray.errors import AccessDeniedError, ChangedError, NotFoundError, StoreError
+from fmnist_ray.errors import AccessDeniedError, ChangedError, NotFoundError, SettingError, StoreError
 from fmnist_ray.store.interface import ObjectInfo
 
 STAGING_PREFIX = ".staging-"
@@ -102,7 +102,9 @@ class LocalStore:
         path = self._path(key)
         try:
             yield
-        except (FileNotFoundError, IsADirectoryError) as error:
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, FileExistsError) as error:
+            if action == "write":
+                raise SettingError(f"{path} can't be written: a part of it is a file; name another place.") from error
             raise NotFoundError(f"{path} does not exist, or is not a file.") from error
         except PermissionError as error:
             raise AccessDeniedError(f"No permission to {action} {path}: grant it, or name another place.") from error
