@@ -5,6 +5,7 @@ FmnistRayError
 │   ├── SettingError          a setting outside its allowed values
 │   ├── CatalogueError        a catalogue that can't be read, or lacks a column
 │   ├── BundleError           a bundle that isn't there or isn't one
+│   ├── DivergedError         training whose loss is no longer a number
 │   ├── ImageRejected         one image that gets no prediction; carries the reject reason
 │   └── RefusedError          it could be done, but a safeguard says no            exit 3
 │       ├── OutputTakenError  the output place holds another plan's run
@@ -54,6 +55,10 @@ class CatalogueError(InputError):
 
 class BundleError(InputError):
     """A bundle is missing, or the folder is not a bundle of a known format."""
+
+
+class DivergedError(InputError):
+    """Training with these settings led to a loss that is no number."""
 
 
 class ImageRejected(InputError):

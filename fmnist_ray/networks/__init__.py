@@ -1,1 +1,1 @@
-"""Neural networks in torch: architectures, training, export. Knows neither Ray nor stores."""
+"""The CNNs in PyTorch: named architectures, recipes, augmentation, the training loop, checkpoints, export."""

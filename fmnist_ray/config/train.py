@@ -1,0 +1,150 @@
+"""How a network is trained. Everything that changes the result is in here, so its digest names a training run."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from fmnist_ray.errors import SettingError
+
+OPTIMISERS = ("sgd", "adam", "adamw", "adadelta")
+SCHEDULES = ("constant", "cosine", "one_cycle")
+PRECISIONS = ("auto", "f32", "bf16")
+SELECTIONS = ("last", "validation_loss", "validation_accuracy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """Random changes of training images. Zero, or False, leaves a change out; validation images are never changed."""
+
+    shift: float = 0.0
+    """Largest shift in each direction, as a share of the side; what leaves the image is filled with its background."""
+    flip: bool = False
+    """Mirror left and right: each image in turn, so that two epochs in a row show both sides (arXiv 2404.00498)."""
+    rotation: float = 0.0
+    """Largest rotation either way, in degrees."""
+    zoom: float = 0.0
+    """Largest change of scale either way, as a share: 0.1 draws from 0.9..1.1 per axis, as Keras does."""
+    erasing: float = 0.0
+    """Probability that a random rectangle of 2 % to 33 % of the image becomes noise (arXiv 1708.04896)."""
+    mixup: float = 0.0
+    """Alpha of the Beta distribution that blends pairs of images (arXiv 1710.09412)."""
+    cutmix: float = 0.0
+    """Probability that a batch exchanges a rectangle between pairs of images (arXiv 1905.04899)."""
+    lighting: float = 0.0
+    """Largest change of brightness and contrast, as a share of the full range."""
+    background: float = 0.0
+    """Probability that background pixels become one random light or dark tone."""
+
+    def __post_init__(self) -> None:
+        for name in ("shift", "zoom", "lighting"):
+            _check_range(name, getattr(self, name), 0.0, 0.5)
+        _check_range("rotation", self.rotation, 0.0, 180.0)
+        for name in ("erasing", "mixup", "cutmix", "background"):
+            _check_range(name, getattr(self, name), 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings:
+    """One training run."""
+
+    architecture: str = "bn_cnn"
+    """Name of the network in `networks/`."""
+    architecture_args: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the network beyond its input and labels, such as `dropout`."""
+    epochs: int = 10
+    """Passes over the training data."""
+    batch_size: int = 128
+    """Images per optimiser step, over all workers together."""
+    optimiser: str = "adam"
+    """One of `OPTIMISERS`."""
+    learning_rate: float = 1e-3
+    """Peak learning rate."""
+    momentum: float = 0.9
+    """Nesterov momentum; SGD only."""
+    weight_decay: float = 0.0
+    """Applied to matrices and kernels, never to biases and normalisation."""
+    schedule: str = "constant"
+    """One of `SCHEDULES`; moves the learning rate at every step."""
+    warmup: float = 0.0
+    """Share of all steps over which the learning rate rises to its peak."""
+    label_smoothing: float = 0.0
+    """Share of each target spread over all classes."""
+    ema: float = 0.0
+    """Decay per step of the running average of the weights, which is then what is evaluated and kept; 0 for none."""
+    class_weights: bool = False
+    """Weigh each class by the inverse of its frequency."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    """Random changes of training images."""
+    select: str = "last"
+    """Which epoch is kept: one of `SELECTIONS`. Never the test data's choice."""
+    patience: int = 0
+    """Epochs without a better `select` after which training stops; 0 never stops early."""
+    validation_share: float = 0.1
+    """Share of the training data held out for validation and calibration, stratified by class."""
+    precision: str = "auto"
+    """One of `PRECISIONS`; `auto` is bf16 where the processor computes in it."""
+    seed: int = 0
+    """Of the split, the initial weights, the order of images, and their augmentation."""
+
+    def __post_init__(self) -> None:
+        for name, low in (("epochs", 1), ("batch_size", 1), ("patience", 0), ("seed", 0)):
+            if getattr(self, name) < low:
+                raise SettingError(f"{name} is {getattr(self, name)}; it must be at least {low}.")
+        _check_choice("optimiser", self.optimiser, OPTIMISERS)
+        _check_choice("schedule", self.schedule, SCHEDULES)
+        _check_choice("precision", self.precision, PRECISIONS)
+        _check_choice("select", self.select, SELECTIONS)
+        _check_range("learning_rate", self.learning_rate, 1e-8, 100.0)
+        _check_range("validation_share", self.validation_share, 0.01, 0.5)
+        for name in ("momentum", "weight_decay", "warmup", "label_smoothing", "ema"):
+            _check_range(name, getattr(self, name), 0.0, 0.99999)
+        if self.patience and self.select == "last":
+            raise SettingError("patience stops on a validation metric: set select to one, or patience to 0.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrainSettings:
+        """The inverse of `to_dict`; `SettingError` names a field that does not exist."""
+        values = dict(values)
+        try:
+            augmentation = Augmentation(**values.pop("augmentation", {}))
+            return cls(augmentation=augmentation, **values)
+        except TypeError as error:
+            known = [entry.name for entry in dataclasses.fields(cls)]
+            raise SettingError(
+                f"These training settings can't be read: {error}. Known are {', '.join(known)}."
+            ) from error
+
+    def digest(self) -> str:
+        """Twelve hex digits that change with every setting. What has its default value is left out, so that a setting
+        that is added later does not rename the runs before it."""
+        changed = _difference(self.to_dict(), TrainSettings().to_dict())
+        return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _difference(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """The entries that differ, also within nested settings."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if name == "augmentation":
+            value = _difference(value, defaults[name])
+        if value != defaults[name] and value != {}:
+            found[name] = value
+    return found
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise SettingError(f"{name} is {value}; allowed are {low} to {high}.")
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise SettingError(f"{name} is {value!r}; allowed are {', '.join(allowed)}.")

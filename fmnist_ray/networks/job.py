@@ -1,0 +1,80 @@
+"""One training job as plain arrays and settings: what a flow hands to whatever executes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fmnist_ray.config.train import TrainSettings
+from fmnist_ray.networks.architectures import build_network
+from fmnist_ray.networks.checkpoint import TrainState
+from fmnist_ray.networks.network import Network
+from fmnist_ray.networks.training import EpochMetrics, Split, TrainingRun, World, final_weights, predict
+
+Report = Callable[[EpochMetrics], None]
+"""Told of every finished epoch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledImages:
+    """`pixels` uint8 [N, channels, size, size] and `labels` int64 [N], in 0..num_labels-1."""
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def split(self) -> Split:
+        """The same as tensors; shared memory of another process is copied, because torch wants to be able to write."""
+        return Split(pixels=torch.tensor(self.pixels), labels=torch.tensor(self.labels))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingJob:
+    """Settings and data of one run."""
+
+    settings: TrainSettings
+    num_labels: int
+    train: LabelledImages
+    validation: LabelledImages
+
+    def fresh_network(self) -> Network:
+        """The network with the initial weights of the seed, normalised to the training images."""
+        torch.manual_seed(self.settings.seed)
+        _, channels, size, _ = self.train.pixels.shape
+        network = build_network(
+            self.settings.architecture,
+            num_labels=self.num_labels,
+            channels=channels,
+            size=size,
+            **self.settings.architecture_args,
+        )
+        axes = (0, 2, 3)
+        mean, std = self.train.pixels.mean(axes) / 255, self.train.pixels.std(axes) / 255
+        network.set_normalisation(torch.from_numpy(mean), torch.from_numpy(std).clamp_min(1e-3))
+        return network
+
+    def finished_network(self, state: TrainState) -> Network:
+        """The network with the weights that the run keeps."""
+        network = self.fresh_network()
+        network.load_state_dict(final_weights(state))
+        return network
+
+    def start(self, world: World) -> TrainingRun:
+        """The run of one worker, before its first epoch."""
+        return TrainingRun(self.fresh_network(), self.train.split(), self.validation.split(), self.settings, world)
+
+
+def train_here(job: TrainingJob, report: Report) -> TrainState:
+    """Execute a job in this process, without checkpoints."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return job.start(World(device=device)).run(lambda metrics, _: report(metrics))
+
+
+def score(network: Network, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Logits [N, labels] of `pixels` [N, channels, size, size], in float32."""
+    logits, _ = predict(network, torch.tensor(pixels))
+    answer: NDArray[np.float32] = logits.numpy()
+    return answer

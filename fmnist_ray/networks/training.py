@@ -1,0 +1,271 @@
+"""The training loop. Plain PyTorch: Ray Train, a test or a script runs it alike, in one process or in many.
+
+Of `World.size` workers each takes its share of every batch and DDP averages their gradients, so the number of workers
+does not change what a step is. Random numbers depend on seed, epoch and rank alone: a run that was interrupted goes on
+as if it had not been.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from fmnist_ray.config.train import TrainSettings
+from fmnist_ray.errors import DivergedError, SettingError
+from fmnist_ray.networks.augmentation import augment, mix
+from fmnist_ray.networks.checkpoint import TrainState, optimiser_tensors, part, prefixed, restore_optimiser
+from fmnist_ray.networks.network import Network
+from fmnist_ray.networks.optimisation import make_optimiser, rate_factor
+
+_EVALUATION_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Which of how many workers this process is, and what it computes on."""
+
+    rank: int = 0
+    size: int = 1
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Labelled images in memory: `pixels` uint8 [N, channels, size, size], `labels` int64 [N]."""
+
+    pixels: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochMetrics:
+    """What one epoch gave."""
+
+    epoch: int
+    """Epochs finished, this one included."""
+    num_epochs: int
+    loss: float
+    """Mean training loss, with augmentation and smoothing."""
+    validation_loss: float
+    """Mean cross-entropy on the validation split."""
+    validation_accuracy: float
+    images_per_s: float
+    """Training images per second, over all workers, without evaluation."""
+    left_s: float
+    """Seconds that the remaining epochs would take at this epoch's pace."""
+
+
+OnEpoch = Callable[[EpochMetrics, Callable[[], TrainState]], None]
+"""Called by every worker after each epoch, with a function that gives the state to go on from."""
+
+
+class TrainingRun:
+    """A network in training: weights, their running average, optimiser, and what was reached so far."""
+
+    def __init__(
+        self, network: Network, train: Split, validation: Split, settings: TrainSettings, world: World
+    ) -> None:
+        if settings.batch_size % world.size:
+            raise SettingError(
+                f"A batch of {settings.batch_size} images can't be shared equally by {world.size} workers: "
+                "choose a batch_size that is a multiple of the workers."
+            )
+        self.settings = settings
+        self.world = world
+        self.network = network.to(world.device).to(memory_format=torch.channels_last)
+        self.averaged = copy.deepcopy(self.network) if settings.ema else self.network
+        self.train = Split(pixels=train.pixels.to(world.device), labels=train.labels.to(world.device))
+        self.validation = Split(
+            pixels=validation.pixels[world.rank :: world.size].to(world.device),
+            labels=validation.labels[world.rank :: world.size].to(world.device),
+        )
+        self.optimiser = make_optimiser(self.network, settings)
+        self.stepped: nn.Module = self.network
+        if world.size > 1:
+            self.stepped = nn.parallel.DistributedDataParallel(self.network)
+        self.loss = nn.CrossEntropyLoss(weight=self._class_weights(), label_smoothing=settings.label_smoothing)
+        self.half = settings.precision == "bf16" or (settings.precision == "auto" and computes_in_bf16(world.device))
+        self.batch_size = min(settings.batch_size, len(train.labels) // world.size * world.size)
+        self.batches = len(train.labels) // self.batch_size
+        self.history: list[dict[str, Any]] = []
+        self.best: tuple[int, float] | None = None
+        self.best_weights: dict[str, Tensor] = {}
+
+    def run(self, on_epoch: OnEpoch) -> TrainState:
+        """Train the epochs that are left; the final state. Raises `DivergedError` for a loss that is no number."""
+        while len(self.history) < self.settings.epochs and not self._out_of_patience():
+            started = time.perf_counter()
+            loss = self._train_epoch(len(self.history))
+            elapsed = time.perf_counter() - started
+            self._record(loss, elapsed)
+            metrics = EpochMetrics(**self.history[-1])
+            on_epoch(metrics, self.state)
+        return self.state()
+
+    def state(self) -> TrainState:
+        """The state after the last finished epoch."""
+        tensors = {
+            **prefixed(self.network.state_dict(), "network"),
+            **(prefixed(self.averaged.state_dict(), "averaged") if self.settings.ema else {}),
+            **prefixed(self.best_weights, "best"),
+            **prefixed(optimiser_tensors(self.optimiser), "optimiser"),
+        }
+        return TrainState(
+            tensors=tensors,
+            record={
+                "architecture": self.settings.architecture,
+                "settings": self.settings.digest(),
+                "history": self.history,
+                "best": self.best,
+            },
+        )
+
+    def restore(self, state: TrainState) -> None:
+        """Go on from `state`. Raises `SettingError` when it belongs to another run."""
+        if state.record["settings"] != self.settings.digest():
+            raise SettingError(
+                f"The checkpoint is of architecture {state.record['architecture']} and settings "
+                f"{state.record['settings']}, this run is {self.settings.architecture}, {self.settings.digest()}: "
+                "repeat the command it was made with, or train to another place."
+            )
+        self.network.load_state_dict(part(state.tensors, "network"))
+        if self.settings.ema:
+            self.averaged.load_state_dict(part(state.tensors, "averaged"))
+        self.best_weights = part(state.tensors, "best")
+        restore_optimiser(self.optimiser, part(state.tensors, "optimiser"))
+        self.history = list(state.record["history"])
+        self.best = tuple(state.record["best"]) if state.record["best"] else None
+
+    def _train_epoch(self, epoch: int) -> float:
+        """One pass; returns the mean loss."""
+        seed = (self.settings.seed * 100_003 + epoch) * 1009
+        order = torch.randperm(len(self.train.labels), generator=Generator().manual_seed(seed))
+        order = order.to(self.world.device)
+        side = torch.rand(len(order), generator=Generator().manual_seed(self.settings.seed)) < 0.5
+        mirrored = side.to(self.world.device) ^ bool(epoch % 2)
+        generator = Generator(self.world.device).manual_seed(seed + 1 + self.world.rank)
+        torch.manual_seed(seed + 1 + self.world.rank)
+        self.stepped.train()
+        total = torch.zeros((), device=self.world.device)
+        for batch in range(self.batches):
+            chosen = order[batch * self.batch_size :][: self.batch_size][self.world.rank :: self.world.size]
+            total += self._step(epoch * self.batches + batch, chosen, mirrored[chosen], generator)
+        loss = float(self._sum(total)) / self.batches / self.world.size
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"The loss is {loss} in epoch {epoch + 1}: lower learning_rate ({self.settings.learning_rate}). "
+                "The checkpoint of the epoch before is kept."
+            )
+        return loss
+
+    def _step(self, step: int, chosen: Tensor, mirrored: Tensor, generator: Generator) -> Tensor:
+        """One optimiser step on the images `chosen`; returns its loss."""
+        rate = self.settings.learning_rate * rate_factor(self.settings, step, self.settings.epochs * self.batches)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        pixels = augment(self.train.pixels[chosen], mirrored, self.settings.augmentation, generator)
+        labels = self.train.labels[chosen]
+        pixels, partner, share = mix(pixels, self.settings.augmentation, generator)
+        with torch.autocast(self.world.device, torch.bfloat16, enabled=self.half):
+            logits, _ = self.stepped(pixels)
+        loss: Tensor = self.loss(logits.float(), labels)
+        if share < 1:
+            loss = share * loss + (1 - share) * self.loss(logits.float(), labels[partner])
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        self.optimiser.step()
+        if self.settings.ema:
+            self._average(min(self.settings.ema, (1 + step) / (10 + step)))
+        return loss.detach()
+
+    @torch.no_grad()
+    def _average(self, decay: float) -> None:
+        pairs = zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True)
+        floats = [(mean, new) for mean, new in pairs if mean.is_floating_point()]
+        torch._foreach_lerp_([mean for mean, _ in floats], [new for _, new in floats], 1 - decay)
+
+    def _record(self, loss: float, elapsed: float) -> None:
+        validation_loss, accuracy = self._evaluate()
+        done = len(self.history) + 1
+        metrics = EpochMetrics(
+            epoch=done,
+            num_epochs=self.settings.epochs,
+            loss=loss,
+            validation_loss=validation_loss,
+            validation_accuracy=accuracy,
+            images_per_s=self.batches * self.batch_size / elapsed,
+            left_s=elapsed * (self.settings.epochs - done),
+        )
+        self.history.append(dataclasses.asdict(metrics))
+        if self.settings.select == "last":
+            return
+        score = accuracy if self.settings.select == "validation_accuracy" else -validation_loss
+        if self.best is None or score > self.best[1]:
+            self.best = (done, score)
+            self.best_weights = {name: value.clone() for name, value in self.averaged.state_dict().items()}
+
+    def _out_of_patience(self) -> bool:
+        return bool(self.settings.patience and self.best and len(self.history) - self.best[0] >= self.settings.patience)
+
+    def _evaluate(self) -> tuple[float, float]:
+        """Mean cross-entropy and accuracy over the whole validation split, each image once."""
+        if self.world.size > 1:
+            for tensor in self.averaged.state_dict().values():
+                torch.distributed.broadcast(tensor, src=0)
+        logits, _ = predict(self.averaged, self.validation.pixels, precision_half=self.half)
+        labels = self.validation.labels
+        summed = nn.functional.cross_entropy(logits, labels, reduction="sum")
+        hits = (logits.argmax(1) == labels).sum()
+        totals = self._sum(torch.stack([summed, hits, hits.new_tensor(len(labels))]).float())
+        loss, correct, count = totals.tolist()
+        return loss / count, correct / count
+
+    def _sum(self, value: Tensor) -> Tensor:
+        """The sum over all workers."""
+        if self.world.size > 1:
+            torch.distributed.all_reduce(value)
+        return value
+
+    def _class_weights(self) -> Tensor | None:
+        if not self.settings.class_weights:
+            return None
+        counts = torch.bincount(self.train.labels).float()
+        return counts.sum() / (counts.clamp_min(1) * len(counts))
+
+
+def final_weights(state: TrainState) -> dict[str, Tensor]:
+    """The weights that a finished run keeps: the best epoch's, else the averaged, else the raw ones."""
+    for name in ("best", "averaged", "network"):
+        if weights := part(state.tensors, name):
+            return weights
+    raise SettingError("The checkpoint holds no weights.")
+
+
+@torch.no_grad()
+def predict(network: Network, pixels: Tensor, *, precision_half: bool = False) -> tuple[Tensor, Tensor]:
+    """Logits and features (float32) of any number of images, in evaluation mode."""
+    was_training = network.training
+    network.eval()
+    answers = []
+    with torch.autocast(pixels.device.type, torch.bfloat16, enabled=precision_half):
+        for batch in torch.split(pixels, _EVALUATION_BATCH):
+            answers.append(network(batch))
+    network.train(was_training)
+    logits, features = (torch.cat(parts).float() for parts in zip(*answers, strict=True))
+    return logits, features
+
+
+def computes_in_bf16(device: str) -> bool:
+    """Whether the processor has bf16 arithmetic: without it autocast is slower than float32."""
+    if device != "cpu":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
