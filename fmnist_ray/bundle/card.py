@@ -1,0 +1,63 @@
+"""The model card: a bundle's README, from the facts in its description."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fmnist_ray.bundle.format import CARD, GOLDEN, GRAPH, SPEC, WEIGHTS, BundleSpec
+
+
+def model_card(spec: BundleSpec) -> bytes:
+    """What the network is for, how it was made, what it reached, and where it should not be trusted, as Markdown."""
+    facts, metrics = spec.provenance, spec.metrics
+    preparation = spec.preparation
+    colour = "grey" if preparation.channels == 1 else "RGB"
+    lines = [
+        f"# {spec.architecture}",
+        "",
+        f"Classifies product photos, prepared to {preparation.size} x {preparation.size} pixels {colour}, into "
+        f"{len(spec.labels)} classes: {', '.join(spec.labels)}.",
+        "",
+        "## Made by",
+        "",
+        "```sh",
+        facts["command"],
+        "```",
+        "",
+        *_table("training", {name: value for name, value in facts.items() if name not in ("command", "settings")}),
+        *_table("setting", _flat(facts["settings"])),
+        "## Reached",
+        "",
+        *_table("measure", metrics),
+        "The epoch was chosen on the validation split, which also fitted the temperature "
+        f"({spec.temperature:.4f}); test images were scored once, at the end.",
+        "",
+        "## Limits",
+        "",
+        "Confidence is calibrated for photos like the training images: one product, cut out, on a plain background. "
+        "A photo of something else gets one of these classes too.",
+        "",
+        "## Files",
+        "",
+        f"`{SPEC}` description, `{GRAPH}` prepared pixels to logits and features, `{WEIGHTS}` the weights, "
+        f"`{GOLDEN}` images with the answers that every runtime must repeat, `{CARD}` this page.",
+        "",
+    ]
+    return "\n".join(lines).encode()
+
+
+def _table(title: str, rows: dict[str, Any]) -> list[str]:
+    return [f"| {title} | |", "| --- | --- |", *(f"| {name} | {_text(value)} |" for name, value in rows.items()), ""]
+
+
+def _text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """Nested settings by dotted names; what is off, zero or empty is left out."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        nested = {f"{name}.{key}": inner for key, inner in value.items()} if isinstance(value, dict) else {name: value}
+        flat.update({key: inner for key, inner in nested.items() if inner or key == "seed"})
+    return flat

@@ -1,0 +1,117 @@
+"""`train`: a network on Ray Train, written as a bundle."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fmnist_ray.cli import options
+from fmnist_ray.cli.console import Output, failures
+
+if TYPE_CHECKING:
+    from fmnist_ray.config.train import TrainSettings
+    from fmnist_ray.flows.train import TrainOutcome
+    from fmnist_ray.networks.training import EpochMetrics
+
+EPILOG = (
+    "Example: fmnist-ray train --recipe bn-cnn --seed 0 --out bundles/mine. The same command again goes on from the "
+    "last checkpoint of a training that was ended in any way."
+)
+
+
+def train(
+    out: Annotated[str, typer.Option(help="Where the bundle goes.")],
+    recipe: Annotated[str, typer.Option(help="Named settings; the options below override them.")] = "plain",
+    arch: Annotated[str | None, typer.Option(help="Architecture.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images per step, over all workers together.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the split, the weights, the order of images and their changes.")] = 0,
+    workers: Annotated[int, typer.Option(help="Training processes, which share each batch.")] = 1,
+    gpu: Annotated[bool, typer.Option("--gpu", help="One GPU per worker.")] = False,
+    checkpoints: Annotated[str | None, typer.Option(help="Where checkpoints go. Default: OUT-training.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of a bundle in --out.")] = False,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster. Default: RAY_ADDRESS, or one of our own.")] = None,
+    json_mode: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Train a network on Fashion-MNIST with Ray Train and write it as a bundle."""
+    output = Output(json_mode=json_mode)
+    with failures(output, verbose=verbose):
+        from fmnist_ray.networks.recipes import find_recipe
+
+        given = {"architecture": arch, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        settings = dataclasses.replace(find_recipe(recipe), seed=seed, **changes)
+        storage = checkpoints or f"{out.rstrip('/')}-training"
+        outcome = _run(
+            settings, output, out, recipe, storage, workers=workers, gpu=gpu, replace=replace, address=address
+        )
+        _show(outcome, output)
+        output.result(dataclasses.asdict(outcome))
+
+
+def _run(
+    settings: TrainSettings,
+    output: Output,
+    out: str,
+    recipe: str,
+    storage: str,
+    *,
+    workers: int,
+    gpu: bool,
+    replace: bool,
+    address: str | None,
+) -> TrainOutcome:
+    """Connect to Ray and run the flow on it."""
+    from fmnist_ray.distributed.session import connect
+    from fmnist_ray.distributed.train import TrainingPlace, train_on_ray
+    from fmnist_ray.flows.train import train as train_bundle
+    from fmnist_ray.store import open_store
+
+    place = TrainingPlace(
+        storage_uri=open_store(storage).uri,
+        run_name=f"{settings.architecture}-{settings.digest()}",
+        workers=workers,
+        gpu=gpu,
+    )
+    command = shlex.join([PurePath(sys.argv[0]).name, *sys.argv[1:]])
+    with connect(address):
+        return train_bundle(
+            settings,
+            out_uri=out,
+            command=command,
+            recipe=recipe,
+            replace=replace,
+            execute=lambda job, report: train_on_ray(job, place, report),
+            report=lambda metrics: output.note(_line(metrics)),
+        )
+
+
+def _line(metrics: EpochMetrics) -> str:
+    """An epoch for people."""
+    return (
+        f"epoch {metrics.epoch}/{metrics.num_epochs}  loss {metrics.loss:.4f}  "
+        f"validation {metrics.validation_accuracy:.2%}  {metrics.images_per_s:,.0f} images/s  "
+        f"{metrics.left_s / 60:.1f} min left"
+    )
+
+
+def _show(outcome: TrainOutcome, output: Output) -> None:
+    output.facts(
+        f"Trained {outcome.architecture}",
+        {
+            "parameters": f"{outcome.num_parameters:,}",
+            "epochs": outcome.epochs,
+            "validation accuracy": f"{outcome.validation_accuracy:.2%}",
+            "test accuracy": f"{outcome.test_accuracy:.2%}",
+            "seconds": f"{outcome.elapsed_s:.0f}",
+            "bundle": outcome.bundle_uri,
+            "digest": outcome.bundle_digest,
+        },
+    )

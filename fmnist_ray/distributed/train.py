@@ -1,0 +1,146 @@
+"""Training on Ray Train: workers, checkpoints, restarts. What a step is, `networks/` decides."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import ray.train
+from ray.exceptions import RayError
+from ray.train.torch import TorchConfig, TorchTrainer, get_device
+from ray.util.queue import Queue
+
+from fmnist_ray.errors import ClusterError, FmnistRayError, WorkerDiedError
+from fmnist_ray.networks.checkpoint import TrainState
+from fmnist_ray.networks.job import Report, TrainingJob
+from fmnist_ray.networks.training import EpochMetrics, World
+from fmnist_ray.store import open_store
+
+STATE = "state.safetensors"
+_POLL_S = "0.2"
+"""Seconds between two looks of Ray's controller for reports. An epoch waits for the look: the default is 2."""
+_COLLECTIVE_TIMEOUT_S = 300
+_DONE = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPlace:
+    """Where and on what a job runs."""
+
+    storage_uri: str
+    """Holds the checkpoints of all runs. Shared by all nodes: a path only when there is one node."""
+    run_name: str
+    """The same name again goes on from its last checkpoint."""
+    workers: int = 1
+    gpu: bool = False
+    """One GPU per worker."""
+    max_failures: int = 3
+    """How many deaths of a worker are survived; each goes back to the last checkpoint."""
+
+
+def train_on_ray(job: TrainingJob, place: TrainingPlace, report: Report) -> TrainState:
+    """Execute `job` on the connected cluster and return its final state.
+
+    Raises `ClusterError` when the cluster is too small, `WorkerDiedError` when workers die too often, and the
+    training's own errors.
+    """
+    resources = _resources_per_worker(place)
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", _POLL_S)
+    progress = Queue(actor_options={"num_cpus": 0})
+    listener = threading.Thread(target=_listen, args=(progress, report), daemon=True)
+    listener.start()
+    trainer = TorchTrainer(
+        _train_worker,
+        train_loop_config={"job": ray.put(job), "progress": progress},
+        torch_config=TorchConfig(timeout_s=_COLLECTIVE_TIMEOUT_S),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=place.workers, use_gpu=place.gpu, resources_per_worker=resources
+        ),
+        run_config=ray.train.RunConfig(
+            name=place.run_name,
+            storage_path=place.storage_uri,
+            failure_config=_failure_config(place),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+        ),
+    )
+    try:
+        result = trainer.fit()
+    except ray.train.WorkerGroupError as error:
+        raise WorkerDiedError(f"Training workers died more than {place.max_failures} times: {error}") from error
+    except (ray.train.ControllerError, RayError) as error:
+        raise ClusterError(f"Ray could not run the training: {error}") from error
+    finally:
+        progress.put(_DONE)
+        listener.join(timeout=5)
+        progress.shutdown()
+    if isinstance(result.return_value, FmnistRayError):  # type: ignore[attr-defined]  # Ray's types are of Train V1
+        raise result.return_value  # type: ignore[attr-defined]
+    assert result.checkpoint is not None
+    return _read_state(result.checkpoint)
+
+
+def _train_worker(config: dict[Any, Any]) -> Any:
+    """The process of one worker. Errors of the training itself are returned: repeating them would not help."""
+    context = ray.train.get_context()
+    world = World(rank=context.get_world_rank(), size=context.get_world_size(), device=str(get_device()))
+    job: TrainingJob = ray.get(config["job"])
+    progress: Queue = config["progress"]
+
+    def on_epoch(metrics: EpochMetrics, state: Any) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = None
+            if world.rank == 0:
+                open_store(folder).put(STATE, state().to_bytes())
+                checkpoint = ray.train.Checkpoint.from_directory(folder)
+                progress.put(dataclasses.asdict(metrics))
+            ray.train.report(dataclasses.asdict(metrics), checkpoint=checkpoint)
+
+    try:
+        run = job.start(world)
+        if (checkpoint := ray.train.get_checkpoint()) is not None:
+            run.restore(_read_state(checkpoint))
+        run.run(on_epoch)
+    except FmnistRayError as error:
+        return error
+    return None
+
+
+def _failure_config(place: TrainingPlace) -> ray.train.FailureConfig:
+    """Restarts of workers as asked; two of the controller, whose default is to try a hopeless start for ever."""
+    return ray.train.FailureConfig(
+        max_failures=place.max_failures,
+        controller_failure_limit=2,  # type: ignore[call-arg]  # Ray's types are of Train V1
+    )
+
+
+def _read_state(checkpoint: ray.train.Checkpoint) -> TrainState:
+    with checkpoint.as_directory() as folder:
+        return TrainState.from_bytes(open_store(folder).get(STATE))
+
+
+def _listen(progress: Queue, report: Report) -> None:
+    """Pass epochs from the workers on to the caller until the end mark."""
+    while (metrics := progress.get()) is not _DONE:
+        report(EpochMetrics(**metrics))
+
+
+def _resources_per_worker(place: TrainingPlace) -> dict[str, float]:
+    """An equal share of the cluster for each worker; raises `ClusterError` where there is none."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    cpus = [int(node.get("CPU", 0)) for node in nodes]
+    gpus = int(sum(node.get("GPU", 0) for node in nodes))
+    if place.workers > sum(cpus):
+        raise ClusterError(
+            f"{place.workers} workers need a CPU each; this cluster has {sum(cpus)}: ask for fewer workers."
+        )
+    if place.gpu and place.workers > gpus:
+        raise ClusterError(f"{place.workers} workers need a GPU each; this cluster has {gpus}: ask for fewer workers.")
+    share = max(cpus)
+    while sum(count // share for count in cpus) < place.workers:
+        share -= 1
+    return {"CPU": share, **({"GPU": 1} if place.gpu else {})}
