@@ -3,7 +3,92 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+import numpy as np
+import pytest
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ["RAY_AUTH_MODE"] = "disabled"
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle folder made without torch: ten classes, 28x28 grey, CPU runtime only, arbitrary but fixed answers."""
+    from safetensors.numpy import save
+
+    from fmnist_ray.bundle.format import GOLDEN, GRAPH, WEIGHTS, BundleSpec, write_bundle
+    from fmnist_ray.bundle.golden import write_golden
+    from fmnist_ray.bundle.runtimes import OpenVinoRuntime
+    from fmnist_ray.config.images import ImageLimits, Preparation
+    from fmnist_ray.images.prepare import prepare_batch
+    from fmnist_ray.labels import FASHION_MNIST
+    from fmnist_ray.store import open_store
+
+    weight = np.random.default_rng(0).normal(0, 5, (49, 10)).astype(np.float32)
+    weight -= weight.mean(axis=0)  # brightness alone says nothing, so noise gets all ten labels
+    graph = _pooling_graph(weight)
+    images = [_png(pixels) for pixels in np.random.default_rng(1).integers(0, 256, (20, 28, 28), dtype=np.uint8)]
+    prepared = prepare_batch(images, Preparation(), ImageLimits())
+    logits = OpenVinoRuntime(graph, precision="f32", num_threads=1).score(prepared.pixels).logits
+    spec = BundleSpec(
+        labels=FASHION_MNIST,
+        architecture="pooling",
+        architecture_args={},
+        preparation=Preparation(),
+        temperature=1.5,
+    )
+    folder = tmp_path_factory.mktemp("bundles") / "tiny"
+    files = {GRAPH: graph, WEIGHTS: save({"weight": weight}), GOLDEN: write_golden(images, logits)}
+    write_bundle(open_store(str(folder)), spec, files)
+    return folder
+
+
+def _pooling_graph(weight: np.ndarray) -> bytes:
+    """An ONNX graph: features are the means of 4x4 blocks, logits their product with `weight` [49, labels]."""
+    from onnx import TensorProto, checker, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["values"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["values", "scale"], ["scaled"]),
+        helper.make_node("AveragePool", ["scaled"], ["pooled"], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("Flatten", ["pooled"], ["features"]),
+        helper.make_node("MatMul", ["features", "weight"], ["logits"]),
+    ]
+    arrays = {"scale": np.float32(255), "weight": weight}
+    graph = helper.make_graph(
+        nodes,
+        "pooling",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", 1, 28, 28])],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", weight.shape[1]]),
+            helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", weight.shape[0]]),
+        ],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    checker.check_model(model)
+    return model.SerializeToString()
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    from io import BytesIO
+
+    from PIL import Image
+
+    encoded = BytesIO()
+    Image.fromarray(pixels).save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist() -> Path:
+    """The folder of the four real files, as `fmnist-ray data fetch` gets them; skips where they can't be had."""
+    from fmnist_ray.datasets.fashion_mnist import fetch
+    from fmnist_ray.errors import SourceError
+
+    try:
+        return fetch().folder
+    except SourceError as error:
+        pytest.skip(str(error))

@@ -1,0 +1,141 @@
+"""The classifier: a bundle that has proven itself, from encoded images to answers. Shard workers, the endpoint and the
+Python interface all answer through `Classifier.answer`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from fmnist_ray.bundle.format import GRAPH, WEIGHTS, Bundle, BundleSpec, read_bundle
+from fmnist_ray.bundle.golden import GoldenResult, check_golden, golden_tolerance
+from fmnist_ray.bundle.runtimes import OpenVinoRuntime, Scorer, TorchRuntime, choose_runtime
+from fmnist_ray.config.classify import Precision, Runtime
+from fmnist_ray.config.images import ImageLimits
+from fmnist_ray.decisions.decide import decide
+from fmnist_ray.errors import BundleError
+from fmnist_ray.images.prepare import Reject, prepare_batch
+from fmnist_ray.labels import Labels
+from fmnist_ray.schema import PREDICTIONS, REJECTS, Status
+
+CLASSIFIED = pa.schema(
+    [
+        *(field.with_nullable(True) for field in PREDICTIONS),
+        *(REJECTS.field(name).with_nullable(True) for name in ("reason", "detail")),
+    ]
+)
+"""Columns of `Classifier.classify`: those of predictions, and those of rejects that say why there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellAnswers:
+    """Answers to the good cells, and a reason for each of the others: every cell is in exactly one of the two."""
+
+    positions: np.ndarray
+    """int64 [n]: index of each answer into the cells, ascending"""
+    label_ids: np.ndarray
+    """int16 [n]"""
+    confidences: np.ndarray
+    """float32 [n]: calibrated probability of the label, 0..1"""
+    features: np.ndarray
+    """float32 [n, width]: the network's layer before the logits"""
+    rejects: list[Reject]
+    """In the order of the cells."""
+    prepare_s: float
+    score_s: float
+    decide_s: float
+
+
+class Classifier:
+    """A bundle whose golden rows were answered as expected. Made by `open_classifier` or `load_bundle`."""
+
+    def __init__(self, bundle: Bundle, scorer: Scorer, golden: GoldenResult, limits: ImageLimits) -> None:
+        self.spec: BundleSpec = bundle.spec
+        self.digest: str = bundle.digest
+        self.golden = golden
+        self.limits = limits
+        self._scorer = scorer
+
+    @property
+    def labels(self) -> Labels:
+        """Class names by label id."""
+        return self.spec.labels
+
+    def answer(self, cells: Sequence[object]) -> CellAnswers:
+        """Answer a column of encoded images. Cells that are no usable image are rejects; nothing in a cell raises."""
+        started = time.perf_counter()
+        batch = prepare_batch(cells, self.spec.preparation, self.limits)
+        prepared = time.perf_counter()
+        scores = self._scorer.score(batch.pixels)
+        scored = time.perf_counter()
+        answers = decide(scores.logits, self.spec.temperature)
+        return CellAnswers(
+            positions=batch.positions,
+            label_ids=answers.label_ids,
+            confidences=answers.confidences,
+            features=scores.features,
+            rejects=batch.rejects,
+            prepare_s=prepared - started,
+            score_s=scored - prepared,
+            decide_s=time.perf_counter() - scored,
+        )
+
+    def classify(self, images: Sequence[bytes]) -> pa.Table:
+        """One row per image, in order, with the columns of `CLASSIFIED`. `input_row` is the position in `images`; a
+        rejected image has a reason and a detail, and null for label, confidence and status."""
+        answers = self.answer(images)
+        rows: list[dict[str, object]] = [{"input_row": n, "bundle_digest": self.digest} for n in range(len(images))]
+        for position, label_id, confidence in zip(
+            answers.positions.tolist(), answers.label_ids.tolist(), answers.confidences.tolist(), strict=True
+        ):
+            rows[position].update(
+                label=self.labels[label_id], label_id=label_id, confidence=confidence, status=Status.CLASSIFIED
+            )
+        for reject in answers.rejects:
+            rows[reject.position].update(reason=reject.reason, detail=reject.detail)
+        return pa.Table.from_pylist(rows, CLASSIFIED)
+
+
+def open_classifier(
+    bundle: Bundle,
+    *,
+    runtime: Runtime = "cpu",
+    precision: Precision = "f32",
+    num_threads: int = 1,
+    limits: ImageLimits | None = None,
+) -> Classifier:
+    """A classifier for `bundle`, once its golden rows are answered as expected; `ParityError` where they are not."""
+    needed = GRAPH if runtime == "cpu" else WEIGHTS
+    if needed not in bundle.files:
+        raise BundleError(f"Bundle {bundle.uri} has no {needed}, which the {runtime} runtime needs.")
+    scorer: Scorer
+    if runtime == "cpu":
+        scorer = OpenVinoRuntime(bundle.files[GRAPH], precision=precision, num_threads=num_threads)
+    else:
+        scorer = TorchRuntime(bundle.spec, bundle.files[WEIGHTS], precision=precision, device="cuda")
+    golden = check_golden(bundle, scorer, tolerance=golden_tolerance(runtime, precision))
+    return Classifier(bundle, scorer, golden, limits or ImageLimits())
+
+
+def load_bundle(
+    name_or_uri: str = "default",
+    *,
+    runtime: Runtime | Literal["auto"] = "auto",
+    precision: Precision = "f32",
+    num_threads: int | None = None,
+    limits: ImageLimits | None = None,
+) -> Classifier:
+    """A classifier from a shipped bundle's name, a path or a URI, on all of the processor's threads unless told
+    otherwise. Raises `BundleError` where there is no bundle, `ParityError` where it is not what it was."""
+    return open_classifier(
+        read_bundle(name_or_uri),
+        runtime=choose_runtime() if runtime == "auto" else runtime,
+        precision=precision,
+        num_threads=num_threads or os.cpu_count() or 1,
+        limits=limits,
+    )

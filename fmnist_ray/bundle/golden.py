@@ -1,0 +1,98 @@
+"""Golden rows: images with the answers that the bundle gave when it was written. Whoever opens a bundle scores them
+first, through decoding and preparation, and does not go on with a different answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fmnist_ray.bundle.format import GOLDEN, Bundle
+from fmnist_ray.bundle.runtimes import Scorer
+from fmnist_ray.config.classify import Precision, Runtime
+from fmnist_ray.config.images import ImageLimits
+from fmnist_ray.errors import BundleError, ParityError
+from fmnist_ray.images.prepare import prepare_batch
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("image", pa.binary(), nullable=False),
+        pa.field("label_id", pa.int16(), nullable=False),
+        pa.field("logits", pa.list_(pa.float32()), nullable=False),
+    ]
+)
+_CLEAR_MARGIN = 1e-2
+"""Distance of the two highest logits above which the label must be the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenResult:
+    """How close the answers to the golden rows came."""
+
+    num_rows: int
+    num_other_labels: int
+    """Rows with a clear margin and another label than expected."""
+    max_logit_difference: float
+    """Largest absolute difference of a logit."""
+    tolerance: float
+    """Largest difference that is allowed."""
+
+
+def write_golden(images: Sequence[bytes], logits: np.ndarray) -> bytes:
+    """The content of `golden.parquet`: encoded images and their `logits` [N, labels], as the f32 CPU runtime gave them
+    for the prepared images."""
+    columns = {"image": list(images), "label_id": logits.argmax(axis=1), "logits": list(logits.astype(np.float32))}
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns, _SCHEMA), sink)
+    encoded: bytes = sink.getvalue().to_pybytes()
+    return encoded
+
+
+def golden_tolerance(runtime: Runtime, precision: Precision) -> float:
+    """Largest difference of a logit that another processor, kernel or precision may cause."""
+    return 1e-3 if (runtime, precision) == ("cpu", "f32") else 2e-2
+
+
+def check_golden(bundle: Bundle, scorer: Scorer, *, tolerance: float) -> GoldenResult:
+    """Score the bundle's golden rows, from their bytes on.
+
+    Raises `ParityError` with the figures where an answer differs by more than `tolerance`, and `BundleError` where
+    the bundle has no golden rows.
+    """
+    images, expected_ids, expected = _read_golden(bundle)
+    prepared = prepare_batch(images, bundle.spec.preparation, ImageLimits())
+    if prepared.rejects:
+        reject = prepared.rejects[0]
+        raise ParityError(f"Bundle {bundle.uri}: its golden row {reject.position} is rejected here, {reject.detail}.")
+    logits = scorer.score(prepared.pixels).logits
+    if logits.shape != expected.shape:
+        raise ParityError(f"Bundle {bundle.uri} answers with {logits.shape[1]} scores; expected {expected.shape[1]}.")
+    runners_up, best = np.sort(expected, axis=1)[:, -2:].T
+    differs = (logits.argmax(axis=1) != expected_ids) & (best - runners_up > _CLEAR_MARGIN)
+    result = GoldenResult(len(images), int(differs.sum()), float(np.abs(logits - expected).max()), tolerance)
+    if result.num_other_labels or not result.max_logit_difference <= tolerance:
+        raise ParityError(
+            f"Bundle {bundle.uri} does not answer here as it did where it was made: of {result.num_rows} golden rows "
+            f"{result.num_other_labels} get another label, and logits differ by up to "
+            f"{result.max_logit_difference:.2g} (allowed: {tolerance:g}). Copy the bundle anew, or train it anew."
+        )
+    return result
+
+
+def _read_golden(bundle: Bundle) -> tuple[list[bytes], np.ndarray, np.ndarray]:
+    """Images, label ids [N] and logits [N, labels]."""
+    if GOLDEN not in bundle.files:
+        raise BundleError(f"Bundle {bundle.uri} has no {GOLDEN}: without it nobody can tell whether it still works.")
+    try:
+        table = pq.read_table(pa.BufferReader(bundle.files[GOLDEN]))
+        logits = np.array(table["logits"].to_pylist(), np.float32).reshape(len(table), len(bundle.spec.labels))
+        images: list[bytes] = table["image"].to_pylist()
+        label_ids = table["label_id"].to_numpy()
+    except (pa.ArrowException, KeyError, ValueError) as error:
+        raise BundleError(f"Bundle {bundle.uri}: its {GOLDEN} is no table of golden rows: {error}.") from error
+    if not images:
+        raise BundleError(f"Bundle {bundle.uri}: its {GOLDEN} has no rows.")
+    return images, label_ids, logits
