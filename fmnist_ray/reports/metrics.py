@@ -48,6 +48,8 @@ class ReliabilityBin:
     num_labelled: int
     mean_confidence: float | None
     accuracy: float | None
+    accuracy_low: float | None
+    accuracy_high: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,21 +153,21 @@ def class_metrics(confusion: Counts) -> tuple[ClassMetrics, ...]:
 def reliability_bins(statistics: RunStatistics) -> tuple[ReliabilityBin, ...]:
     """Confidence against accuracy in `NUM_RELIABILITY_BINS` equal bins."""
     width = NUM_CONFIDENCE_BINS // NUM_RELIABILITY_BINS
-    columns = zip(
-        statistics.labelled_by_bin.reshape(-1, width).sum(axis=1).tolist(),
-        statistics.correct_by_bin.reshape(-1, width).sum(axis=1).tolist(),
-        statistics.labelled_confidence_by_bin.reshape(-1, width).sum(axis=1).tolist(),
-        strict=True,
-    )
-    return tuple(
-        ReliabilityBin(
-            low=number / NUM_RELIABILITY_BINS,
-            high=(number + 1) / NUM_RELIABILITY_BINS,
-            num_labelled=num_labelled,
-            mean_confidence=_ratio(millionths, num_labelled * 1_000_000),
-            accuracy=_ratio(num_correct, num_labelled),
-        )
-        for number, (num_labelled, num_correct, millionths) in enumerate(columns)
+    columns = (statistics.labelled_by_bin, statistics.correct_by_bin, statistics.labelled_confidence_by_bin)
+    sums = zip(*(column.reshape(-1, width).sum(axis=1).tolist() for column in columns), strict=True)
+    return tuple(_reliability_bin(number, *row) for number, row in enumerate(sums))
+
+
+def _reliability_bin(number: int, num_labelled: int, num_correct: int, millionths: int) -> ReliabilityBin:
+    low, high = interval(num_correct, num_labelled) if num_labelled else (None, None)
+    return ReliabilityBin(
+        low=number / NUM_RELIABILITY_BINS,
+        high=(number + 1) / NUM_RELIABILITY_BINS,
+        num_labelled=num_labelled,
+        mean_confidence=_ratio(millionths, num_labelled * 1_000_000),
+        accuracy=_ratio(num_correct, num_labelled),
+        accuracy_low=low,
+        accuracy_high=high,
     )
 
 

@@ -1,0 +1,136 @@
+"""The geometry of the charts: what `templates/charts.html.j2` draws as inline SVG.
+
+Horizontal positions are per cent of the width and vertical ones pixels, so that a chart fills the column it stands
+in, on a phone as on a desk, while its text keeps its size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+HISTOGRAM_HEIGHT = 190
+SQUARE_HEIGHT = 280
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """A mark on an axis: per cent of the width, or pixels from the top."""
+
+    at: float
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One bar of a histogram; `height` of all its rows, `part_height` of those that are marked."""
+
+    x: float
+    width: float
+    height: float
+    part_height: float
+    low: float
+    high: float
+    num_rows: int
+    num_part: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    bars: tuple[Bar, ...]
+    rows_ticks: tuple[Tick, ...]
+    value_ticks: tuple[Tick, ...]
+    height: int = HISTOGRAM_HEIGHT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dot:
+    """One bin of a reliability diagram, with the interval of its accuracy."""
+
+    x: float
+    y: float
+    radius: float
+    y_low: float
+    y_high: float
+    bin: Mapping[str, Any]
+
+
+def histogram(
+    counts: Sequence[int], edges: Sequence[float], *, part: Sequence[int] | None = None, ticks: Sequence[float]
+) -> Histogram:
+    """Bars of `counts` [n] between `edges` [n + 1]; `part` of each is drawn in front; `ticks` mark the value axis.
+
+    Heights follow the square root, so that bins a hundredth of the tallest can still be seen.
+    """
+    top = max(counts, default=0) or 1
+    span = edges[-1] - edges[0]
+
+    def height(rows: float) -> float:
+        return round(HISTOGRAM_HEIGHT * math.sqrt(rows / top), 1)
+
+    def across(value: float) -> float:
+        return round(100 * (value - edges[0]) / span, 3)
+
+    bars = tuple(
+        Bar(
+            x=across(edges[number]),
+            width=across(edges[number + 1]) - across(edges[number]),
+            height=height(rows),
+            part_height=height(part[number]) if part else 0,
+            low=edges[number],
+            high=edges[number + 1],
+            num_rows=rows,
+            num_part=part[number] if part else None,
+        )
+        for number, rows in enumerate(counts)
+        if rows
+    )
+    return Histogram(
+        bars=bars,
+        rows_ticks=tuple(Tick(at=HISTOGRAM_HEIGHT - height(rows), value=rows) for rows in _round_numbers(top)),
+        value_ticks=tuple(Tick(at=across(value), value=value) for value in ticks),
+    )
+
+
+def reliability(bins: Sequence[Mapping[str, Any]]) -> tuple[Dot, ...]:
+    """Dots for those `metrics.ReliabilityBin` (as dictionaries) that hold rows; their area follows the rows."""
+    filled = [entry for entry in bins if entry["num_labelled"]]
+    most = max((entry["num_labelled"] for entry in filled), default=0)
+    return tuple(
+        Dot(
+            x=round(100 * entry["mean_confidence"], 2),
+            y=_down(entry["accuracy"]),
+            radius=round(3 + 6 * math.sqrt(entry["num_labelled"] / most), 1),
+            y_low=_down(entry["accuracy_low"]),
+            y_high=_down(entry["accuracy_high"]),
+            bin=entry,
+        )
+        for entry in filled
+    )
+
+
+def sparkline(counts: Sequence[int]) -> str:
+    """An SVG path of bars, one unit wide and 10 high at most, on a square-root scale."""
+    top = max(counts, default=0) or 1
+    return "".join(
+        f"M{number} 10v-{10 * math.sqrt(rows / top):.1f}h1V10z" for number, rows in enumerate(counts) if rows
+    )
+
+
+def _down(share: float) -> float:
+    return round(SQUARE_HEIGHT * (1 - share), 1)
+
+
+def _round_numbers(top: int) -> list[int]:
+    """Nothing and up to three round numbers that a square-root axis ending at `top` can carry."""
+    found = {_rounded_down(top * share) for share in (0.04, 0.3, 1)}
+    return [0, *sorted(number for number in found if number)]
+
+
+def _rounded_down(value: float) -> int:
+    if value < 1:
+        return 0
+    unit = int(10 ** math.floor(math.log10(value)))
+    return max(step * unit for step in (1, 2, 5) if step * unit <= value)
