@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -11,24 +12,26 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from fmnist_ray.bundle.card import model_card
 from fmnist_ray.bundle.format import CARD, GOLDEN, GRAPH, MANIFEST, WEIGHTS, BundleSpec, write_bundle
 from fmnist_ray.bundle.golden import write_golden
+from fmnist_ray.bundle.runtimes import OpenVinoRuntime
 from fmnist_ray.config.images import Preparation
 from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.datasets.fashion_mnist import load_split
-from fmnist_ray.decisions.calibration import fit_temperature
+from fmnist_ray.decisions.calibration import expected_calibration_error, fit_temperature
 from fmnist_ray.errors import NotFoundError, OutputTakenError
 from fmnist_ray.images.encode import encode_png
 from fmnist_ray.labels import FASHION_MNIST
 from fmnist_ray.networks.checkpoint import TrainState
 from fmnist_ray.networks.export import export_onnx, export_weights
-from fmnist_ray.networks.job import LabelledImages, Report, TrainingJob, score
-from fmnist_ray.networks.network import Network
+from fmnist_ray.networks.job import LabelledImages, Report, TrainingJob
 from fmnist_ray.store import Store, open_store
 
 NUM_GOLDEN = 300
+"""The first validation images, a mix of all classes."""
 
 Execute = Callable[[TrainingJob, Report], TrainState]
 """Runs the job somewhere and returns its final state."""
@@ -70,38 +73,67 @@ def train(
     job = _fashion_mnist_job(settings)
     state = execute(job, report)
     network = job.finished_network(state)
-    logits = score(network, job.validation.pixels)
-    temperature = fit_temperature(logits, job.validation.labels)
-    test = _images(*load_split("test"))
-    metrics = {
-        "validation_accuracy": _accuracy(logits, job.validation.labels),
-        "num_validation": len(logits),
-        "test_accuracy": _accuracy(score(network, test.pixels), test.labels),
-        "num_test": len(test.labels),
-        "num_parameters": sum(weight.numel() for weight in network.parameters()),
-    }
-    elapsed_s = time.perf_counter() - started
+    graph = export_onnx(network, size=job.validation.pixels.shape[-1])
+    answers = _Answers.of(graph, job.validation, _images(*load_split("test")))
+    num_parameters = sum(weight.numel() for weight in network.parameters())
     spec = BundleSpec(
         labels=FASHION_MNIST,
         architecture=settings.architecture,
         architecture_args=settings.architecture_args,
         preparation=Preparation(),
-        temperature=temperature,
+        temperature=answers.temperature,
         provenance=_provenance(settings, state, command=command, recipe=recipe),
-        metrics=metrics,
+        metrics={**answers.metrics, "num_parameters": num_parameters},
     )
-    digest = _write(out, spec, network, job.validation, logits)
+    images = [encode_png(image[0]) for image in job.validation.pixels[:NUM_GOLDEN]]
+    files = {
+        GRAPH: graph,
+        WEIGHTS: export_weights(network),
+        GOLDEN: write_golden(images, answers.logits[:NUM_GOLDEN]),
+        CARD: model_card(spec),
+    }
+    digest = write_bundle(out, spec, files)
     return TrainOutcome(
         bundle_uri=out.uri,
         bundle_digest=digest,
         architecture=settings.architecture,
-        num_parameters=int(metrics["num_parameters"]),
+        num_parameters=num_parameters,
         epochs=len(state.record["history"]),
-        validation_accuracy=metrics["validation_accuracy"],
-        test_accuracy=metrics["test_accuracy"],
-        temperature=temperature,
-        elapsed_s=elapsed_s,
+        validation_accuracy=answers.metrics["validation_accuracy"],
+        test_accuracy=answers.metrics["test_accuracy"],
+        temperature=answers.temperature,
+        elapsed_s=time.perf_counter() - started,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answers:
+    """What the exported graph says of the held-out images."""
+
+    logits: np.ndarray
+    """float32 [N, labels], of the validation images"""
+    temperature: float
+    metrics: dict[str, Any]
+
+    @classmethod
+    def of(cls, graph: bytes, validation: LabelledImages, test: LabelledImages) -> _Answers:
+        scorer = OpenVinoRuntime(graph, precision="f32", num_threads=os.cpu_count() or 1)
+        logits = scorer.score(validation.pixels).logits
+        temperature = fit_temperature(logits, validation.labels)
+        confidences = softmax(logits.astype(np.float64) / temperature, axis=1).max(axis=1)
+        return cls(
+            logits=logits,
+            temperature=temperature,
+            metrics={
+                "validation_accuracy": _accuracy(logits, validation.labels),
+                "validation_calibration_error": expected_calibration_error(
+                    confidences, logits.argmax(axis=1) == validation.labels
+                ),
+                "num_validation": len(logits),
+                "test_accuracy": _accuracy(scorer.score(test.pixels).logits, test.labels),
+                "num_test": len(test.labels),
+            },
+        )
 
 
 def stratified_split(labels: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -143,7 +175,7 @@ def _take(images: LabelledImages, positions: NDArray[np.int64]) -> LabelledImage
     return LabelledImages(pixels=images.pixels[positions], labels=images.labels[positions])
 
 
-def _accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+def _accuracy(logits: np.ndarray, labels: NDArray[np.int64]) -> float:
     return float((logits.argmax(axis=1) == labels).mean())
 
 
@@ -159,16 +191,3 @@ def _provenance(settings: TrainSettings, state: TrainState, *, command: str, rec
         **{name: importlib.metadata.version(name) for name in ("fmnist-ray", "torch", "ray")},
         "settings": settings.to_dict(),
     }
-
-
-def _write(
-    out: Store, spec: BundleSpec, network: Network, validation: LabelledImages, logits: NDArray[np.float32]
-) -> str:
-    """Write all files, the manifest last. The first validation images, a mix of all classes, are the golden ones."""
-    files = {
-        GRAPH: export_onnx(network, size=spec.preparation.size),
-        WEIGHTS: export_weights(network),
-        GOLDEN: write_golden([encode_png(image[0]) for image in validation.pixels[:NUM_GOLDEN]], logits[:NUM_GOLDEN]),
-        CARD: model_card(spec),
-    }
-    return write_bundle(out, spec, files)

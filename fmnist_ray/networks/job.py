@@ -13,7 +13,7 @@ from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.networks.architectures import build_network
 from fmnist_ray.networks.checkpoint import TrainState
 from fmnist_ray.networks.network import Network
-from fmnist_ray.networks.training import EpochMetrics, Split, TrainingRun, World, final_weights, predict
+from fmnist_ray.networks.training import EpochMetrics, Split, TrainingRun, World, final_weights
 
 Report = Callable[[EpochMetrics], None]
 """Told of every finished epoch."""
@@ -71,10 +71,3 @@ def train_here(job: TrainingJob, report: Report) -> TrainState:
     """Execute a job in this process, without checkpoints."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return job.start(World(device=device)).run(lambda metrics, _: report(metrics))
-
-
-def score(network: Network, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Logits [N, labels] of `pixels` [N, channels, size, size], in float32."""
-    logits, _ = predict(network, torch.tensor(pixels))
-    answer: NDArray[np.float32] = logits.numpy()
-    return answer
