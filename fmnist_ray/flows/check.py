@@ -1,0 +1,11 @@
+"""Checking a catalogue before a run."""
+
+from __future__ import annotations
+
+from fmnist_ray.catalogue.inspect import CatalogueFacts, inspect_catalogue
+from fmnist_ray.config.classify import ColumnNames
+
+
+def check_catalogue(uri: str, columns: ColumnNames) -> CatalogueFacts:
+    """What a run over `uri` would see. `CatalogueError` where it would refuse; see `catalogue.inspect`."""
+    return inspect_catalogue(uri, columns)
