@@ -1,4 +1,4 @@
-"""The house rules that a program can check: imports point one way, libraries stay in their rooms, modules stay small."""
+"""House rules that a program can check: imports point one way, libraries stay in their rooms, modules stay small."""
 
 from __future__ import annotations
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import ray
 import ray.data
 from ray.exceptions import RayError
+from ray.util.annotations import RayDeprecationWarning
 
 from fmnist_ray.config.classify import Runtime
 from fmnist_ray.distributed.session import connect
@@ -51,20 +53,7 @@ class RayExecutor:
             self._session.enter_context(connect(self._address))
             self._facts = self._place()
         settings = dataclasses.replace(settings, runtime=self._facts["runtime"])
-        gpu = settings.runtime == "gpu"
-        workers = min(self._facts["num_workers"], len(shard_ids))
-        outcomes = ray.data.from_items(
-            [{"shard": shard_id} for shard_id in shard_ids], override_num_blocks=len(shard_ids)
-        ).map_batches(
-            _ShardActor,
-            fn_constructor_kwargs={"settings": settings},
-            batch_size=1,
-            batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=workers),
-            num_cpus=_CPU_SHARE,
-            num_gpus=_gpu_share(workers) if gpu else None,
-            ray_remote_args_fn=_never_again,
-        )
+        outcomes = _dispatch(settings, shard_ids, min(self._facts["num_workers"], len(shard_ids)))
         try:
             for row in outcomes.iter_rows():
                 yield ShardOutcome(**json.loads(row["outcome"]))
@@ -80,6 +69,24 @@ class RayExecutor:
         if runtime == "cpu" and self._workers and self._workers > cpus:
             raise ClusterError(f"{self._workers} workers were asked for, but the cluster has {cpus} CPUs.")
         return {"num_workers": self._workers or (gpus if runtime == "gpu" else max(1, cpus)), "runtime": runtime}
+
+
+def _dispatch(settings: WorkerSettings, shard_ids: Sequence[str], workers: int) -> ray.data.Dataset:
+    """A dataset of outcomes, one per shard."""
+    shards = ray.data.from_items([{"shard": shard_id} for shard_id in shard_ids], override_num_blocks=len(shard_ids))
+    with warnings.catch_warnings():
+        # Ray Data of 2.60 to 2.63 takes max_restarts by this argument or by a free keyword; both are announced to go.
+        warnings.simplefilter("ignore", RayDeprecationWarning)
+        return shards.map_batches(
+            _ShardActor,
+            fn_constructor_kwargs={"settings": settings},
+            batch_size=1,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=workers),
+            num_cpus=_CPU_SHARE,
+            num_gpus=_gpu_share(workers) if settings.runtime == "gpu" else None,
+            ray_remote_args_fn=_never_again,
+        )
 
 
 class _ShardActor:
