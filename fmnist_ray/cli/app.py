@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from fmnist_ray.cli import classify, runs
+from fmnist_ray.cli import classify, runs, train
+from fmnist_ray.cli.catalogue import catalogue_app
+from fmnist_ray.cli.data import data_app
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -18,6 +20,9 @@ app.command(epilog=classify.EPILOG)(classify.classify)
 app.command()(runs.status)
 app.command()(runs.report)
 app.command()(runs.verify)
+app.command(epilog=train.EPILOG)(train.train)
+app.add_typer(data_app, name="data")
+app.add_typer(catalogue_app, name="catalogue")
 
 
 def main() -> None:
