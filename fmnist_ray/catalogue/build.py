@@ -50,9 +50,8 @@ def write_catalogue(
     Raises `RefusedError` where Parquet files are and `replace` is not set. What is there is removed only after the
     first rows were read; a build that fails removes what it wrote.
     """
-    there = [info.key for info in store.list()]
-    parquet = [key for key in there if key.endswith(".parquet")]
-    if parquet and UNFINISHED not in there and not replace:
+    parquet, finished = _what_is_there(store)
+    if parquet and finished and not replace:
         raise RefusedError(
             f"{store.uri} already holds {len(parquet)} Parquet files, such as {parquet[0]}: "
             "name another place, or pass --replace to remove them."
@@ -81,6 +80,18 @@ def write_catalogue(
     return WrittenCatalogue(
         num_rows=num_rows, num_files=len(written), size_bytes=size_bytes, labelled=LABEL in first.schema.names
     )
+
+
+def is_built(store: Store) -> bool:
+    """Whether a finished build is there."""
+    parquet, finished = _what_is_there(store)
+    return bool(parquet) and finished
+
+
+def _what_is_there(store: Store) -> tuple[list[str], bool]:
+    """The keys of Parquet files, and whether no build is unfinished."""
+    keys = [info.key for info in store.list()]
+    return [key for key in keys if key.endswith(".parquet")], UNFINISHED not in keys
 
 
 def _tables(batches: Iterator[pa.RecordBatch], rows_per_file: int) -> Iterator[pa.Table]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from fmnist_ray.cli import classify, runs, train
+from fmnist_ray.cli import classify, demo, runs, train
 from fmnist_ray.cli.catalogue import catalogue_app
 from fmnist_ray.cli.data import data_app
 
@@ -16,6 +16,7 @@ def root() -> None:
     """Classify fashion product photos by the million: every row exactly once, every night complete or absent."""
 
 
+app.command(epilog=demo.EPILOG)(demo.demo)
 app.command(epilog=classify.EPILOG)(classify.classify)
 app.command()(runs.status)
 app.command()(runs.report)

@@ -35,6 +35,7 @@ def fetch(
     with failures(output, verbose=verbose):
         from fmnist_ray.flows.fetch import fetch_fashion_mnist
 
+        output.note("Looking for Fashion-MNIST.")
         fetched = fetch_fashion_mnist(from_folder)
         output.note(f"Fashion-MNIST is in {fetched.folder} (from {fetched.source}); all md5s match.")
         output.result({"folder": str(fetched.folder), "source": fetched.source})

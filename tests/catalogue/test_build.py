@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -122,6 +122,7 @@ def test_labels_that_do_not_fit(tmp_path: Path, labels: list[int], message: str)
         run(tmp_path / "images", tmp_path / "out")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_build_or_are_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     folder = tmp_path_factory.mktemp("idx")
@@ -274,6 +275,7 @@ def written_ids(store: MemoryStore) -> list[list[str]]:
     return [file["product_id"].to_pylist() for file in files]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(1, 70), st.integers(1, 9))
 def test_every_row_is_written_once_and_in_order(num_rows: int, rows_per_file: int, step: int) -> None:
     store = MemoryStore()

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -172,6 +172,7 @@ def test_a_corrupt_file_is_named(tmp_path: Path) -> None:
         check(tmp_path)
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.text(max_size=2), max_size=60))
 def test_repeated_ids_are_counted_exactly(ids: list[str | None]) -> None:
     counter = IdentityCounter()
