@@ -39,6 +39,8 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
+    """Bars with round numbers of rows on one axis and given values on the other."""
+
     bars: tuple[Bar, ...]
     rows_ticks: tuple[Tick, ...]
     value_ticks: tuple[Tick, ...]

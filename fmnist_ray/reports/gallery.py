@@ -60,7 +60,10 @@ class Example:
 
 
 class Gallery:
-    """A run's samples by what they show. Those with the lowest `order` come first: a uniform choice of their kind."""
+    """A run's samples by what they show. Those with the lowest `order` come first: a uniform choice of their kind.
+
+    The budgets below hold a page of photos to about 2.5 MB, small enough to mail.
+    """
 
     def __init__(self, samples: pa.Table, labels: Labels) -> None:
         self._examples = [_example(row, labels) for row in samples.sort_by("order").to_pylist()]
@@ -68,16 +71,16 @@ class Gallery:
     def by_label(self, wanted: Sequence[str]) -> list[list[Example]]:
         """Predictions with a picture for each of some labels."""
         shown = [example for example in self._examples if example.picture is not None]
-        return _pick(shown, wanted, lambda example: example.label, most=10, budget_bytes=500_000)
+        return _pick(shown, wanted, lambda example: example.label, most=10, budget_bytes=1_200_000)
 
     def by_confusion(self, wanted: Sequence[tuple[str, str]]) -> list[list[Example]]:
         """Wrong predictions with a picture for each of some pairs of true and predicted label."""
         shown = [example for example in self._examples if example.picture is not None]
-        return _pick(shown, wanted, lambda example: (example.true_label, example.label), most=7, budget_bytes=200_000)
+        return _pick(shown, wanted, lambda example: (example.true_label, example.label), most=7, budget_bytes=400_000)
 
     def by_reason(self, wanted: Sequence[str]) -> list[list[Example]]:
         """Rejects for each of some reasons, with or without a picture."""
-        return _pick(self._examples, wanted, lambda example: example.reason, most=4, budget_bytes=100_000)
+        return _pick(self._examples, wanted, lambda example: example.reason, most=4, budget_bytes=150_000)
 
 
 def _pick(
