@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from fmnist_ray.flows.shard import ShardOutcome, WorkerSettings
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -92,3 +97,29 @@ def fashion_mnist() -> Path:
         return fetch().folder
     except SourceError as error:
         pytest.skip(str(error))
+
+
+class InProcess:
+    """Runs shards one after the other in this process. `dies_at` names shards whose worker ends without an answer."""
+
+    def __init__(self, dies_at: Callable[[str], bool] = lambda shard: False) -> None:
+        self.facts: dict[str, Any] = {"num_workers": 1, "runtime": "cpu"}
+        self.rounds: list[list[str]] = []
+        self._dies_at = dies_at
+
+    def run(self, settings: WorkerSettings, shard_ids: Sequence[str]) -> Iterator[ShardOutcome]:
+        from fmnist_ray.errors import WorkerDiedError
+        from fmnist_ray.flows.shard import ShardWorker
+
+        self.rounds.append(list(shard_ids))
+        worker = ShardWorker(settings)
+        for shard_id in shard_ids:
+            if self._dies_at(shard_id):
+                raise WorkerDiedError("A worker process ended without an answer (test).")
+            yield worker.run(shard_id)
+
+
+@pytest.fixture(scope="session")
+def in_process() -> type[InProcess]:
+    """An executor without Ray: `in_process()`."""
+    return InProcess

@@ -1,9 +1,9 @@
-"""What the flows need: catalogues of any content, and an executor without Ray."""
+"""What the flows need: catalogues of any content."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-
-from fmnist_ray.errors import WorkerDiedError
-from fmnist_ray.flows.shard import ShardOutcome, ShardWorker, WorkerSettings
-
-
-class InProcess:
-    """Runs shards one after the other in this process. `dies_at` names shards whose worker ends without an answer."""
-
-    def __init__(self, dies_at: Callable[[str], bool] = lambda shard: False) -> None:
-        self.facts: dict[str, Any] = {"num_workers": 1, "runtime": "cpu"}
-        self.rounds: list[list[str]] = []
-        self._dies_at = dies_at
-
-    def run(self, settings: WorkerSettings, shard_ids: Sequence[str]) -> Iterator[ShardOutcome]:
-        self.rounds.append(list(shard_ids))
-        worker = ShardWorker(settings)
-        for shard_id in shard_ids:
-            if self._dies_at(shard_id):
-                raise WorkerDiedError("A worker process ended without an answer (test).")
-            yield worker.run(shard_id)
-
-
-@pytest.fixture
-def in_process() -> type[InProcess]:
-    return InProcess
 
 
 @pytest.fixture(scope="session")
