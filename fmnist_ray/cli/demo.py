@@ -54,11 +54,11 @@ def _show(summary: RunSummary, elapsed_s: float, output: Output) -> None:
         "accuracy": "no labels" if summary.accuracy is None else f"{summary.accuracy:.2%}",
         "rejects": f"{summary.num_rejects:,}",
         "seconds": f"{elapsed_s:.1f}",
-        "report": summary.report_uri,
     }
     output.facts("Classified and committed", facts)
     output.note(
-        "\nNext:\n"
+        f"Report: {summary.report_uri}\n\n"
+        "Next:\n"
         f"  fmnist-ray verify {summary.out_uri}\n"
         "  fmnist-ray catalogue build YOUR_PHOTOS --out my-catalogue\n"
         "  fmnist-ray classify my-catalogue --out my-results"

@@ -34,7 +34,7 @@ def test_the_demo(fashion_mnist: Path, tiny_bundle: Path, tmp_path: Path) -> Non
     lines = again.stdout.splitlines()
     assert lines[:2] == ["Looking for Fashion-MNIST.", "Classified and committed"]
     assert any(line.startswith("rows") and line.rstrip().endswith("10,000") for line in lines)
-    assert any(line.startswith("report") and facts["report_uri"] in line for line in lines)
+    assert f"Report: {facts['report_uri']}" in lines
     assert f"  fmnist-ray verify {place / 'results'}" in lines
     assert Path(facts["report_uri"]).stat().st_size > 10_000
     assert fetch().folder == fashion_mnist
