@@ -42,7 +42,8 @@ class _Header:
 def read_jpeg(data: bytes, limits: ImageLimits, *, min_side: int) -> np.ndarray:
     """Pixels uint8 (H, W) or (H, W, 3) of a JPEG, with both sides at least twice `min_side` where it has them.
 
-    Twice, because the filter that follows then averages four decoded pixels or more into one of the model's.
+    Twice, because the result then differs from that of a full decode by less than one grey level of 255 in the mean
+    (0.4 to 0.7 on photos of 288 and 800 pixels made 28 pixels high); at once it is 1.3.
     """
     header = _read_header(data)
     check_size(header.width, header.height, limits)
@@ -79,6 +80,8 @@ def _read_header(data: bytes) -> _Header:
             raise ImageRejected(Reason.UNDECODABLE, f"JPEG: a marker {marker:02X} ahead of the picture")
         segment = data[position + 4 : position + 2 + length]
         position += 2 + length
+        if position > len(data):
+            break
         if marker == _SCAN:
             if frame is None:
                 raise ImageRejected(Reason.UNDECODABLE, "JPEG: a scan without a frame")

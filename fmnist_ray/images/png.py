@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from io import BytesIO
 
 import numpy as np
@@ -21,6 +22,7 @@ MAGIC = b"\x89PNG\r\n\x1a\n"
 
 _GREY, _RGB, _PALETTE = 0, 2, 3
 _WANTED = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"IEND"}
+_HEADER_BYTES = 12 + 13
 
 
 def read_png(data: bytes, limits: ImageLimits) -> np.ndarray:
@@ -42,37 +44,45 @@ def read_png(data: bytes, limits: ImageLimits) -> np.ndarray:
 
 
 def _read_chunks(data: bytes, limits: ImageLimits) -> dict[bytes, bytes]:
-    """The wanted chunks, whole, by kind and in the order of the file; all IDAT joined. Checks sizes and CRCs."""
+    """The wanted chunks by kind, in the order of the file, the pieces of IDAT joined."""
     chunks: dict[bytes, bytes] = {}
     image_data: list[bytes] = []
-    position = len(MAGIC)
-    while b"IEND" not in chunks:
-        if position + 12 > len(data):
-            raise ImageRejected(Reason.TRUNCATED, "the PNG ends before its last chunk")
-        length, kind = struct.unpack_from(">I4s", data, position)
-        start, position = position, position + 12 + length
-        if position > len(data):
-            raise ImageRejected(Reason.TRUNCATED, f"the PNG ends within its {kind!r} chunk")
-        if not chunks and (kind != b"IHDR" or length != 13):
-            raise ImageRejected(Reason.UNDECODABLE, "the PNG does not start with an IHDR chunk")
-        if kind not in _WANTED:
-            continue
-        chunk = data[start:position]
-        if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
-            raise ImageRejected(Reason.UNDECODABLE, f"the checksum of its {kind.decode()} chunk is wrong")
-        if kind == b"IDAT":
-            image_data.append(chunk)
-            chunks[kind] = chunk
-            continue
-        if chunks.setdefault(kind, chunk) is not chunk:
-            raise ImageRejected(Reason.UNDECODABLE, f"the PNG has two {kind.decode()} chunks")
-        if kind == b"IHDR":
+    for kind, chunk in _walk(data):
+        if not chunks:
+            if kind != b"IHDR" or len(chunk) != _HEADER_BYTES:
+                raise ImageRejected(Reason.UNDECODABLE, "the PNG does not start with its header")
             width, height = struct.unpack_from(">II", chunk, 8)
             check_size(width, height, limits)
-    if not image_data:
-        raise ImageRejected(Reason.UNDECODABLE, "the PNG has no IDAT chunk")
+        elif kind in chunks and kind != b"IDAT":
+            raise ImageRejected(Reason.UNDECODABLE, f"the PNG has two {kind.decode()} chunks")
+        if kind == b"IDAT":
+            image_data.append(chunk)
+        chunks[kind] = chunk
+    needed = [b"PLTE", b"IDAT"] if chunks[b"IHDR"][17] == _PALETTE else [b"IDAT"]
+    for kind in needed:
+        if kind not in chunks:
+            raise ImageRejected(Reason.UNDECODABLE, f"the PNG has no {kind.decode()} chunk")
     chunks[b"IDAT"] = b"".join(image_data)
     return chunks
+
+
+def _walk(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and bytes (length to checksum) of each wanted chunk, up to IEND; checks that it is whole and its CRC."""
+    kind, end = b"", len(MAGIC)
+    while kind != b"IEND":
+        start = end
+        if start + 12 > len(data):
+            raise ImageRejected(Reason.TRUNCATED, "the PNG ends before its last chunk")
+        length, kind = struct.unpack_from(">I4s", data, start)
+        end = start + 12 + length
+        if end > len(data):
+            raise ImageRejected(Reason.TRUNCATED, f"the PNG ends within its {kind!r} chunk")
+        if kind not in _WANTED:
+            continue
+        chunk = data[start:end]
+        if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
+            raise ImageRejected(Reason.UNDECODABLE, f"the checksum of its {kind.decode()} chunk is wrong")
+        yield kind, chunk
 
 
 def _whiten_key(pixels: np.ndarray, key: bytes, bits: int, colour: int) -> np.ndarray:
