@@ -22,18 +22,25 @@ _COMPRESSION = "zstd"
 class Refusal(Protocol):
     """One row of a batch without a prediction."""
 
-    position: int
-    reason: str
-    detail: str
+    @property
+    def position(self) -> int: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
 
 
 class Answered(Protocol):
-    """What the classifier says of a batch of rows: each position is in `positions` or in a reject."""
+    """What a classifier says of a batch of rows: each position is in `positions` or in a reject."""
 
-    positions: NDArray[np.int64]
-    label_ids: NDArray[np.int16]
-    confidences: NDArray[np.float32]
-    rejects: Sequence[Refusal]
+    @property
+    def positions(self) -> NDArray[np.int64]: ...
+    @property
+    def label_ids(self) -> NDArray[np.int16]: ...
+    @property
+    def confidences(self) -> NDArray[np.float32]: ...
+    @property
+    def rejects(self) -> Sequence[Refusal]: ...
 
 
 class ShardTables:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fmnist_ray.errors import FmnistRayError
+from fmnist_ray.errors import FmnistRayError, IncompleteError
 
 
 class Output:
@@ -58,12 +59,19 @@ class Output:
 
 @contextlib.contextmanager
 def failures(output: Output, *, verbose: bool) -> Iterator[None]:
-    """Turn the package's errors into a sentence on stderr, an error object in JSON mode, and the exit code."""
+    """Turn the package's errors into a sentence on stderr, an error object in JSON mode, and the exit code. Ctrl-C is
+    an incomplete run like any other: its command goes on where it was."""
     try:
         yield
+    except KeyboardInterrupt:
+        _fail(output, IncompleteError("Stopped before the end; what is done is kept, and the same command goes on."))
     except FmnistRayError as error:
         if verbose:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        output.result({"error": str(error), "kind": type(error).__name__, "exit_code": error.exit_code})
-        raise typer.Exit(error.exit_code) from None
+            traceback.print_exc()
+        _fail(output, error)
+
+
+def _fail(output: Output, error: FmnistRayError) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    output.result({"error": str(error), "kind": type(error).__name__, "exit_code": error.exit_code})
+    raise typer.Exit(error.exit_code) from None

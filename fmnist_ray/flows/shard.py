@@ -28,7 +28,9 @@ from fmnist_ray.reports.statistics import RunStatistics
 from fmnist_ray.schema import SAMPLES, Reason
 from fmnist_ray.store import open_store
 
-_SAMPLES_PER_KIND = 3
+_SAMPLES_PER_KIND = 20
+"""Rows of each kind that a run keeps to show; spread over its shards, but at least a few of each."""
+_FEW = 3
 _REASONS = {reason: -1 - number for number, reason in enumerate(Reason)}
 
 
@@ -97,7 +99,8 @@ class ShardWorker:
 
     def _attempt(self, shard: Shard) -> Receipt:
         file = self._plan.inputs[shard.file]
-        work = _ShardWork(self._classifier, file, Columns.from_dict(self._plan.columns))
+        per_kind = max(_FEW, -(-_SAMPLES_PER_KIND // len(self._plan.shards)))
+        work = _ShardWork(self._classifier, file, Columns.from_dict(self._plan.columns), SampleKeeper(per_kind))
         batches = read_rows(self._catalogue, file, shard, work.columns)
         while True:
             started = time.perf_counter()
@@ -115,7 +118,7 @@ class ShardWorker:
 class _ShardWork:
     """Everything that one attempt gathers on its way through the rows."""
 
-    def __init__(self, classifier: Classifier, file: InputFile, columns: Columns) -> None:
+    def __init__(self, classifier: Classifier, file: InputFile, columns: Columns, samples: SampleKeeper) -> None:
         labels = classifier.labels
         self.columns = columns
         self.statistics = RunStatistics.empty(len(labels))
@@ -125,7 +128,7 @@ class _ShardWork:
         self._tables = ShardTables(
             input_file=file.key, bundle_digest=classifier.digest, labels=labels, kept=columns.keep
         )
-        self._samples = SampleKeeper(_SAMPLES_PER_KIND)
+        self._samples = samples
 
     def add(self, rows: RowBatch) -> None:
         """Classify one batch of rows and take its answers into the tables, the statistics and the samples."""
