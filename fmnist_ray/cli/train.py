@@ -12,6 +12,8 @@ import typer
 
 from fmnist_ray.cli import options
 from fmnist_ray.cli.console import Output, failures
+from fmnist_ray.cli.networks import describe_architecture, list_architectures
+from fmnist_ray.errors import SettingError
 
 if TYPE_CHECKING:
     from fmnist_ray.config.train import TrainSettings
@@ -25,17 +27,24 @@ EPILOG = (
 
 
 def train(
-    out: Annotated[str, typer.Option(help="Where the bundle goes.")],
-    recipe: Annotated[str, typer.Option(help="Named settings; the options below override them.")] = "plain",
+    out: Annotated[str | None, typer.Option(help="Where the bundle goes.")] = None,
+    recipe: Annotated[
+        str, typer.Option(help="Named settings, or a .json file of them; what follows overrides.")
+    ] = "plain",
     arch: Annotated[str | None, typer.Option(help="Architecture.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images per step, over all workers together.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other setting, as NAME=VALUE; again for more.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the split, the weights, the order of images and their changes.")] = 0,
     workers: Annotated[int, typer.Option(help="Training processes, which share each batch.")] = 1,
     gpu: Annotated[bool, typer.Option("--gpu", help="One GPU per worker.")] = False,
     checkpoints: Annotated[str | None, typer.Option(help="Where checkpoints go. Default: OUT-training.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a bundle in --out.")] = False,
+    list_archs: Annotated[bool, typer.Option("--list-archs", help="Show the architectures, train nothing.")] = False,
+    describe: Annotated[str | None, typer.Option(help="Show this architecture's layers, train nothing.")] = None,
     address: Annotated[str | None, typer.Option(help="A Ray cluster. Default: RAY_ADDRESS, or one of our own.")] = None,
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
@@ -43,11 +52,17 @@ def train(
     """Train a network on Fashion-MNIST with Ray Train and write it as a bundle."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
-        from fmnist_ray.networks.recipes import find_recipe
+        if list_archs:
+            return list_architectures(output)
+        if describe:
+            return describe_architecture(describe, output)
+        if out is None:
+            raise SettingError("Name the place of the bundle with --out.")
+        from fmnist_ray.flows.train import find_settings
 
         given = {"architecture": arch, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
         changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        settings = dataclasses.replace(find_recipe(recipe), seed=seed, **changes)
+        settings = dataclasses.replace(find_settings(recipe).override(change or []), seed=seed, **changes)
         storage = checkpoints or f"{out.rstrip('/')}-training"
         outcome = _run(
             settings, output, out, recipe, storage, workers=workers, gpu=gpu, replace=replace, address=address

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,6 +123,29 @@ class TrainSettings:
                 f"These training settings can't be read: {error}. Known are {', '.join(known)}."
             ) from error
 
+    def override(self, assignments: Sequence[str]) -> TrainSettings:
+        """These settings with changes such as `epochs=5` or `augmentation.flip=true`; values are JSON, or plain text.
+
+        Raises `SettingError` for a name that does not exist and for a value of another type.
+        """
+        values = self.to_dict()
+        for assignment in assignments:
+            path, equals, text = assignment.partition("=")
+            *parents, name = path.split(".")
+            target = values
+            for parent in parents:
+                target = target.get(parent, {})
+            in_args = parents == ["architecture_args"]
+            if not equals or (name not in target and not in_args):
+                raise SettingError(
+                    f"{assignment!r} sets nothing: write NAME=VALUE, with a name of {', '.join(values)}."
+                )
+            value = _parse(text)
+            if not in_args and not _same_type(value, target[name]):
+                raise SettingError(f"{path} can't be {text!r}: it is like {json.dumps(target[name])}.")
+            target[name] = value
+        return TrainSettings.from_dict(values)
+
     def digest(self) -> str:
         """Twelve hex digits that change with every setting. What has its default value is left out, so that a setting
         that is added later does not rename the runs before it."""
@@ -138,6 +162,18 @@ def _difference(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, A
         if value != defaults[name] and value != {}:
             found[name] = value
     return found
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _same_type(value: Any, example: Any) -> bool:
+    """Whether `value` may stand where `example` does: an integer may be a float, but no boolean is a number."""
+    return type(value) is type(example) or (type(value) is int and type(example) is float)
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

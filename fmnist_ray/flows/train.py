@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import time
@@ -22,13 +23,14 @@ from fmnist_ray.config.images import Preparation
 from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.datasets.fashion_mnist import load_split
 from fmnist_ray.decisions.calibration import expected_calibration_error, fit_temperature
-from fmnist_ray.errors import NotFoundError, OutputTakenError
+from fmnist_ray.errors import NotFoundError, OutputTakenError, SettingError
 from fmnist_ray.images.encode import encode_png
 from fmnist_ray.labels import FASHION_MNIST
 from fmnist_ray.networks.checkpoint import TrainState
 from fmnist_ray.networks.export import export_onnx, export_weights
 from fmnist_ray.networks.job import LabelledImages, Report, TrainingJob
-from fmnist_ray.store import Store, open_store
+from fmnist_ray.networks.recipes import find_recipe
+from fmnist_ray.store import Store, open_store, split_uri
 
 NUM_GOLDEN = 300
 """The first validation images, a mix of all classes."""
@@ -134,6 +136,19 @@ class _Answers:
                 "num_test": len(test.labels),
             },
         )
+
+
+def find_settings(recipe: str) -> TrainSettings:
+    """The settings of a named recipe, or of a JSON file such as `tune` writes: a path or URI that ends in .json."""
+    if not recipe.endswith(".json"):
+        return find_recipe(recipe)
+    folder, name = split_uri(recipe)
+    try:
+        return TrainSettings.from_dict(json.loads(open_store(folder).get(name)))
+    except NotFoundError as error:
+        raise SettingError(f"There is no recipe file {recipe}.") from error
+    except ValueError as error:
+        raise SettingError(f"{recipe} is no recipe: {error}.") from error
 
 
 def stratified_split(labels: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

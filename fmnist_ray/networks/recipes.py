@@ -7,8 +7,6 @@ import difflib
 from fmnist_ray.config.train import Augmentation, TrainSettings
 from fmnist_ray.errors import SettingError
 
-_GENTLE = Augmentation(shift=0.08, flip=True, erasing=0.5)
-
 RECIPES: dict[str, TrainSettings] = {
     "plain": TrainSettings(),
     "keras-bn": TrainSettings(
@@ -28,15 +26,16 @@ RECIPES: dict[str, TrainSettings] = {
     ),
     "default": TrainSettings(
         architecture="fashion_resnet",
-        epochs=60,
+        epochs=64,
         batch_size=256,
         optimiser="sgd",
         learning_rate=0.2,
         weight_decay=5e-4,
         schedule="one_cycle",
-        warmup=0.15,
+        warmup=0.1,
+        label_smoothing=0.05,
         ema=0.998,
-        augmentation=_GENTLE,
+        augmentation=Augmentation(shift=0.08, flip=True, erasing=0.5),
         validation_share=1 / 12,
     ),
 }

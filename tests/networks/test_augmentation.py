@@ -79,7 +79,7 @@ def test_erasing_fills_rectangles_of_the_stated_area() -> None:
     pixels = torch.full((400, 1, 28, 28), 128.0)
     changed = erase(pixels, 1.0, generator())
     shares = (changed != 128).float().mean(dim=(1, 2, 3))
-    assert 0.01 < shares.min()
+    assert shares.min() > 0.01
     assert shares.max() < 0.36
     assert 0.14 < shares.mean() < 0.20
     untouched = (erase(pixels, 0.5, generator()) == 128).flatten(1).all(dim=1)

@@ -1,0 +1,74 @@
+"""Training on Ray Train: workers share batches, progress reaches the caller, the same name goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fmnist_ray.config.train import TrainSettings
+from fmnist_ray.distributed.session import connect
+from fmnist_ray.distributed.train import TrainingPlace, train_on_ray
+from fmnist_ray.errors import ClusterError, DivergedError
+from fmnist_ray.networks.job import LabelledImages, TrainingJob, train_here
+from fmnist_ray.networks.training import EpochMetrics
+
+pytestmark = pytest.mark.filterwarnings(r"ignore:.*:Warning:ray\..*")  # Ray warns of its own deprecations
+
+SETTINGS = TrainSettings(architecture="keras_cnn3", epochs=2, batch_size=32, learning_rate=3e-3, precision="f32")
+
+
+def bars(count: int, seed: int) -> LabelledImages:
+    """Two classes: a noisy bar at the left or at the right."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 2, count)
+    pixels = generator.integers(0, 120, (count, 1, 28, 28), dtype=np.uint8)
+    for image, label in zip(pixels, labels, strict=True):
+        image[0, :, 4 + 14 * label : 10 + 14 * label] += 90
+    return LabelledImages(pixels=pixels, labels=labels)
+
+
+def job(settings: TrainSettings = SETTINGS) -> TrainingJob:
+    return TrainingJob(settings=settings, num_labels=2, train=bars(160, 0), validation=bars(41, 1))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    with connect(num_cpus=2):
+        yield
+
+
+def test_two_workers_train_what_one_trains_and_the_same_name_goes_on(tmp_path: Path) -> None:
+    place = TrainingPlace(storage_uri=str(tmp_path), run_name="bars", workers=2)
+    seen: list[EpochMetrics] = []
+    state = train_on_ray(job(), place, seen.append)
+    assert [metrics.epoch for metrics in seen] == [1, 2]
+    assert len(list((tmp_path / "bars").glob("checkpoint_*/state.safetensors"))) == 2
+
+    alone = train_here(job(), lambda metrics: None)
+    for name, tensor in state.tensors.items():
+        torch.testing.assert_close(tensor, alone.tensors[name], atol=1e-4, rtol=1e-3)
+    for together, single in zip(state.record["history"], alone.record["history"], strict=True):
+        assert together["loss"] == pytest.approx(single["loss"], rel=1e-3)
+        assert together["validation_accuracy"] == single["validation_accuracy"]
+
+    again = train_on_ray(job(), dataclasses.replace(place, workers=1), seen.append)
+    assert len(seen) == 2
+    assert all(torch.equal(again.tensors[name], state.tensors[name]) for name in state.tensors)
+
+
+def test_errors_of_the_training_reach_the_caller_without_retries(tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, optimiser="sgd", learning_rate=99.0, warmup=0.5)
+    with pytest.raises(DivergedError, match="lower learning_rate"):
+        train_on_ray(job(settings), TrainingPlace(storage_uri=str(tmp_path), run_name="bars"), lambda metrics: None)
+
+
+@pytest.mark.parametrize(("workers", "gpu", "what"), [(3, False, "CPU each"), (1, True, "GPU each")])
+def test_a_cluster_that_is_too_small_is_named_at_once(tmp_path: Path, workers: int, gpu: bool, what: str) -> None:
+    place = TrainingPlace(storage_uri=str(tmp_path), run_name="bars", workers=workers, gpu=gpu)
+    with pytest.raises(ClusterError, match=what):
+        train_on_ray(job(), place, lambda metrics: None)

@@ -1,0 +1,107 @@
+"""The training flow: split, train, calibrate, prove, write; with a network that trains in a second."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fmnist_ray.bundle.classifier import load_bundle
+from fmnist_ray.bundle.format import read_bundle
+from fmnist_ray.config.train import TrainSettings
+from fmnist_ray.errors import DivergedError, OutputTakenError, SettingError
+from fmnist_ray.flows import train as flow
+from fmnist_ray.images.encode import encode_png
+from fmnist_ray.networks.checkpoint import TrainState
+from fmnist_ray.networks.job import Report, TrainingJob, train_here
+
+SETTINGS = TrainSettings(architecture="ann", epochs=3, batch_size=50, seed=2)
+
+
+def stripes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ten classes: a bright row at one of ten heights."""
+    generator = np.random.default_rng(seed)
+    labels = (np.arange(count) % 10).astype(np.uint8)
+    pixels = generator.integers(0, 60, (count, 28, 28), dtype=np.uint8)
+    pixels[np.arange(count), 4 + 2 * labels.astype(int)] = 200
+    return pixels, labels
+
+
+@pytest.fixture(autouse=True)
+def small_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow, "load_split", lambda split: stripes(*{"train": (3500, 0), "test": (200, 1)}[split]))
+
+
+def run(out: Path, settings: TrainSettings = SETTINGS, **options: object) -> flow.TrainOutcome:
+    return flow.train(
+        settings,
+        out_uri=str(out),
+        command="fmnist-ray train",
+        execute=train_here,
+        report=lambda metrics: None,
+        **options,
+    )
+
+
+def test_the_bundle_proves_itself_says_how_it_was_made_and_is_replaced_only_when_asked(tmp_path: Path) -> None:
+    outcome = run(tmp_path / "bundle", recipe="plain")
+    assert outcome.test_accuracy > 0.95
+    assert outcome.num_parameters == 101_770
+    bundle = read_bundle(outcome.bundle_uri)
+    assert bundle.digest == outcome.bundle_digest
+    assert bundle.spec.metrics["num_validation"] == 350
+    assert bundle.spec.metrics["test_accuracy"] == outcome.test_accuracy
+    assert TrainSettings.from_dict(bundle.spec.provenance["settings"]) == SETTINGS
+    card = bundle.files["README.md"].decode()
+    assert "fmnist-ray train" in card
+    assert "| architecture | ann |" in card
+
+    classifier = load_bundle(outcome.bundle_uri, runtime="cpu", num_threads=1)
+    assert classifier.golden.num_rows == flow.NUM_GOLDEN
+    pixels, labels = stripes(20, 3)
+    table = classifier.classify([encode_png(image) for image in pixels])
+    assert (table["label_id"].to_numpy() == labels).all()
+
+    with pytest.raises(OutputTakenError, match="--replace"):
+        run(tmp_path / "bundle")
+    second = run(tmp_path / "bundle", dataclasses.replace(SETTINGS, seed=3), replace=True)
+    assert second.bundle_digest != outcome.bundle_digest
+    assert read_bundle(outcome.bundle_uri).digest == second.bundle_digest
+
+
+def test_nothing_is_written_when_training_fails(tmp_path: Path) -> None:
+    def fail(job: TrainingJob, report: Report) -> TrainState:
+        raise DivergedError("The loss is nan.")
+
+    with pytest.raises(DivergedError):
+        flow.train(SETTINGS, out_uri=str(tmp_path), command="", execute=fail, report=lambda metrics: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(st.lists(st.integers(0, 4), min_size=10, max_size=200), st.floats(0.01, 0.5), st.integers(0, 99))
+def test_a_split_holds_every_row_once_and_every_class(labels: list[int], share: float, seed: int) -> None:
+    array = np.array(labels)
+    train, validation = flow.stratified_split(array, share, seed)
+    assert sorted([*train, *validation]) == list(range(len(labels)))
+    for label in set(labels):
+        held, count = (array[validation] == label).sum(), (array == label).sum()
+        assert held == max(1, round(share * count))
+
+
+def test_settings_come_by_name_or_from_a_file(tmp_path: Path) -> None:
+    assert flow.find_settings("bn-cnn").architecture == "bn_cnn"
+    with pytest.raises(SettingError, match="nearest are keras-bn"):
+        flow.find_settings("keras_bn")
+    file = tmp_path / "best.json"
+    file.write_text(json.dumps(SETTINGS.to_dict()))
+    assert flow.find_settings(str(file)) == SETTINGS
+    file.write_text('{"epoch": 3}')
+    with pytest.raises(SettingError, match="epoch"):
+        flow.find_settings(str(file))
+    with pytest.raises(SettingError, match="no recipe file"):
+        flow.find_settings(str(tmp_path / "other.json"))
