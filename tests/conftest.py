@@ -27,6 +27,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from fmnist_ray.bundle.golden import write_golden
     from fmnist_ray.bundle.runtimes import OpenVinoRuntime
     from fmnist_ray.config.images import ImageLimits, Preparation
+    from fmnist_ray.images.encode import encode_png
     from fmnist_ray.images.prepare import prepare_batch
     from fmnist_ray.labels import FASHION_MNIST
     from fmnist_ray.store import open_store
@@ -34,7 +35,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weight = np.random.default_rng(0).normal(0, 5, (49, 10)).astype(np.float32)
     weight -= weight.mean(axis=0)  # brightness alone says nothing, so noise gets all ten labels
     graph = _pooling_graph(weight)
-    images = [_png(pixels) for pixels in np.random.default_rng(1).integers(0, 256, (20, 28, 28), dtype=np.uint8)]
+    images = [encode_png(pixels) for pixels in np.random.default_rng(1).integers(0, 256, (20, 28, 28), dtype=np.uint8)]
     prepared = prepare_batch(images, Preparation(), ImageLimits())
     logits = OpenVinoRuntime(graph, precision="f32", num_threads=1).score(prepared.pixels).logits
     spec = BundleSpec(
@@ -75,16 +76,6 @@ def _pooling_graph(weight: np.ndarray) -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     checker.check_model(model)
     return model.SerializeToString()
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    from io import BytesIO
-
-    from PIL import Image
-
-    encoded = BytesIO()
-    Image.fromarray(pixels).save(encoded, "PNG")
-    return encoded.getvalue()
 
 
 @pytest.fixture(scope="session")

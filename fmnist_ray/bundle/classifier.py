@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from fmnist_ray.bundle.format import GRAPH, WEIGHTS, Bundle, BundleSpec, read_bundle
-from fmnist_ray.bundle.golden import GoldenResult, check_golden, golden_tolerance
+from fmnist_ray.bundle.golden import GoldenResult, check_golden
 from fmnist_ray.bundle.runtimes import OpenVinoRuntime, Scorer, TorchRuntime, choose_runtime
 from fmnist_ray.config.classify import Precision, Runtime
 from fmnist_ray.config.images import ImageLimits
@@ -118,7 +118,7 @@ def open_classifier(
         scorer = OpenVinoRuntime(bundle.files[GRAPH], precision=precision, num_threads=num_threads)
     else:
         scorer = TorchRuntime(bundle.spec, bundle.files[WEIGHTS], precision=precision, device="cuda")
-    golden = check_golden(bundle, scorer, tolerance=golden_tolerance(runtime, precision))
+    golden = check_golden(bundle, scorer, runtime=runtime, precision=precision)
     return Classifier(bundle, scorer, golden, limits or ImageLimits())
 
 

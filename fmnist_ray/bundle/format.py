@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from importlib import resources
@@ -29,6 +30,8 @@ CARD = "README.md"
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SHIPPED = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading JSON of another shape than expected can raise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,14 @@ class BundleSpec:
     metrics: dict[str, Any] = field(default_factory=dict)
     """What it reached, on which data, with n."""
 
+    def __post_init__(self) -> None:
+        if not self.labels or len(set(self.labels)) != len(self.labels):
+            raise BundleError(
+                f"A bundle needs labels, each once; these are {', '.join(map(str, self.labels)) or 'none'}."
+            )
+        if not (isinstance(self.temperature, float | int) and 0 < self.temperature < math.inf):
+            raise BundleError(f"A bundle needs a temperature above 0; found {self.temperature!r}.")
+
     def to_json(self) -> bytes:
         content = {"format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
         return json.dumps(content, indent=2, sort_keys=True).encode() + b"\n"
@@ -64,7 +75,7 @@ class BundleSpec:
             content["labels"] = tuple(content["labels"])
             content["preparation"] = Preparation(**content["preparation"])
             return cls(**content)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except _MALFORMED as error:
             raise BundleError(f"{SPEC} is not a bundle description: {error!r}.") from error
 
 
@@ -92,8 +103,10 @@ def bundle_uri(name_or_uri: str) -> str:
 def write_bundle(store: Store, spec: BundleSpec, files: dict[str, bytes]) -> str:
     """Write a bundle and return its digest. The manifest goes last: a folder without it is no bundle."""
     content = {**files, SPEC: spec.to_json()}
-    for name in content:
+    for name, data in content.items():
         _check_name(name)
+        if name.endswith(".safetensors"):
+            _check_safetensors(name, data)
     manifest = {
         "format_version": FORMAT_VERSION,
         "files": {
@@ -130,6 +143,8 @@ def read_bundle(name_or_uri: str) -> Bundle:
     for name, data in files.items():
         if len(data) != listed[name]["size_bytes"] or hashlib.sha256(data).hexdigest() != listed[name]["sha256"]:
             raise ParityError(f"Bundle {uri}: {name} was changed since the bundle was written. Copy the bundle anew.")
+        if name.endswith(".safetensors"):
+            _check_safetensors(name, data)
     spec = BundleSpec.from_json(files[SPEC])
     return Bundle(uri=uri, digest=hashlib.sha256(encoded).hexdigest(), spec=spec, files=files)
 
@@ -140,7 +155,7 @@ def _manifest_files(encoded: bytes, uri: str) -> dict[str, dict[str, Any]]:
         for name, entry in files.items():
             _check_name(name)
             entry["size_bytes"], entry["sha256"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except _MALFORMED as error:
         raise BundleError(f"{uri}/{MANIFEST} is not a bundle manifest: {error!r}.") from error
     if SPEC not in files:
         raise BundleError(f"{uri}/{MANIFEST} names no {SPEC}.")
@@ -152,3 +167,14 @@ def _check_name(name: str) -> None:
         raise BundleError(f"A bundle can't hold a file named {name!r}: letters, digits, '.', '_' and '-' only.")
     if name.endswith((".pkl", ".pickle", ".pt", ".pth", ".pt2", ".joblib")):
         raise BundleError(f"A bundle can't hold {name}: pickled files run code when they are loaded.")
+
+
+def _check_safetensors(name: str, data: bytes) -> None:
+    """Refuse a file that only pretends to hold plain arrays, by the header that every safetensors file starts with."""
+    length = int.from_bytes(data[:8], "little")
+    try:
+        header = json.loads(data[8 : 8 + length]) if length <= len(data) - 8 else None
+    except _MALFORMED:
+        header = None
+    if not isinstance(header, dict):
+        raise BundleError(f"{name} is no safetensors file, and nothing else may hold a bundle's weights.")

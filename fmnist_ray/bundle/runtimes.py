@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,6 +48,15 @@ def choose_runtime() -> Runtime:
     return "gpu" if torch.cuda.is_available() else "cpu"
 
 
+def check_precision(precision: Precision, capabilities: Sequence[str]) -> None:
+    """Refuse what OpenVINO would silently compute in another precision, as `capabilities` of the processor tell."""
+    if precision == "bf16" and "BF16" not in capabilities:
+        raise ClusterError(
+            "Precision bf16 was asked for, but this machine's processor can't compute in it: use --precision f32, "
+            "or machines with AVX512_BF16 or AMX."
+        )
+
+
 class OpenVinoRuntime:
     """The bundle's ONNX graph on CPU threads. Its input is `pixels` uint8 [batch, channels, size, size], its outputs
     are `logits` and `features`. Safe to use from several threads."""
@@ -55,11 +64,7 @@ class OpenVinoRuntime:
     def __init__(self, graph: bytes, *, precision: Precision, num_threads: int) -> None:
         openvino = _import_openvino()
         core = openvino.Core()
-        if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise ClusterError(
-                "Precision bf16 was asked for, but this machine's processor can't compute in it: use --precision f32, "
-                "or machines with AVX512_BF16 or AMX."
-            )
+        check_precision(precision, core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         try:
             model = core.read_model(graph)
             shape = model.input("pixels").partial_shape
@@ -110,12 +115,13 @@ class TorchRuntime:
         import torch
 
         autocast = torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16")
+        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)  # f32 means all its bits
 
         def score_block(block: np.ndarray) -> list[np.ndarray]:
             outputs = self._network(torch.from_numpy(block).to(self._device))
             return [output.float().cpu().numpy() for output in outputs]
 
-        with torch.inference_mode(), autocast:
+        with torch.inference_mode(), exact, autocast:
             return _score_blocks(pixels, _GPU_BLOCK, score_block)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-
+import numpy as np
 from PIL import Image
 
 from fmnist_ray.config.images import ImageLimits
 from fmnist_ray.errors import ImageRejected
 from fmnist_ray.images.decode import decode_image
+from fmnist_ray.images.encode import encode_png
 
 
 def thumbnail(data: bytes, limits: ImageLimits, *, side: int = 96) -> bytes | None:
@@ -20,6 +20,4 @@ def thumbnail(data: bytes, limits: ImageLimits, *, side: int = 96) -> bytes | No
         return None
     image = Image.fromarray(pixels)
     image.thumbnail((side, side), Image.Resampling.HAMMING)
-    encoded = BytesIO()
-    image.save(encoded, "PNG")
-    return encoded.getvalue()
+    return encode_png(np.asarray(image))

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from fmnist_ray import load_bundle
 from fmnist_ray.bundle.classifier import CLASSIFIED, Classifier
-
-
-def png(pixels: np.ndarray) -> bytes:
-    encoded = BytesIO()
-    Image.fromarray(pixels).save(encoded, "PNG")
-    return encoded.getvalue()
+from fmnist_ray.images.encode import encode_png
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +21,7 @@ def classifier(tiny_bundle: Path) -> Classifier:
 
 @pytest.fixture(scope="module")
 def images() -> list[bytes]:
-    return [png(pixels) for pixels in np.random.default_rng(5).integers(0, 256, (50, 28, 28), dtype=np.uint8)]
+    return [encode_png(pixels) for pixels in np.random.default_rng(5).integers(0, 256, (50, 28, 28), dtype=np.uint8)]
 
 
 def test_every_cell_is_answered_or_rejected(classifier: Classifier, images: list[bytes]) -> None:
