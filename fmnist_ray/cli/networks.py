@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from fmnist_ray.cli.console import Output
 
@@ -12,7 +13,7 @@ def list_architectures(output: Output) -> None:
     from fmnist_ray.networks.architectures import ARCHITECTURES, build_network
     from fmnist_ray.networks.profile import profile
 
-    found = []
+    found: list[dict[str, Any]] = []
     for name, architecture in ARCHITECTURES.items():
         layers = profile(build_network(name, num_labels=10, channels=1, size=28), size=28)
         found.append(

@@ -38,6 +38,12 @@ def train(
     change: Annotated[
         list[str] | None, typer.Option("--set", help="Any other setting, as NAME=VALUE; again for more.")
     ] = None,
+    data: Annotated[str | None, typer.Option(help="A labelled catalogue. Default: Fashion-MNIST.")] = None,
+    image_column: Annotated[str, typer.Option(help="Of --data: encoded image bytes.")] = "image",
+    label_column: Annotated[str, typer.Option(help="Of --data: the class.")] = "label",
+    group_column: Annotated[str | None, typer.Option(help="Of --data: rows equal here are never split.")] = None,
+    size: Annotated[int, typer.Option(help="Of --data: pixels per side that images are prepared to.")] = 28,
+    channels: Annotated[int, typer.Option(help="Of --data: 1 for grey, 3 for RGB.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the split, the weights, the order of images and their changes.")] = 0,
     workers: Annotated[int, typer.Option(help="Training processes, which share each batch.")] = 1,
     gpu: Annotated[bool, typer.Option("--gpu", help="One GPU per worker.")] = False,
@@ -49,7 +55,7 @@ def train(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Train a network on Fashion-MNIST with Ray Train and write it as a bundle."""
+    """Train a network with Ray Train, on Fashion-MNIST or a labelled catalogue, and write it as a bundle."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         if list_archs:
@@ -58,10 +64,20 @@ def train(
             return describe_architecture(describe, output)
         if out is None:
             raise SettingError("Name the place of the bundle with --out.")
+        from fmnist_ray.config.train import TrainingSource
         from fmnist_ray.flows.train import find_settings
 
         given = {"architecture": arch, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
         changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if data is not None:
+            changes["source"] = TrainingSource(
+                catalogue_uri=data,
+                image_column=image_column,
+                label_column=label_column,
+                group_column=group_column,
+                size=size,
+                channels=channels,
+            )
         settings = dataclasses.replace(find_settings(recipe).override(change or []), seed=seed, **changes)
         storage = checkpoints or f"{out.rstrip('/')}-training"
         outcome = _run(

@@ -49,6 +49,24 @@ class Augmentation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSource:
+    """Where the images and their classes come from."""
+
+    catalogue_uri: str | None = None
+    """A labelled catalogue; None for Fashion-MNIST, which leaves the other fields without effect."""
+    image_column: str = "image"
+    """Encoded image bytes."""
+    label_column: str = "label"
+    """Class names, or numbers; every different one is a class."""
+    group_column: str | None = None
+    """Rows that are equal here, such as photos of one sender, are never split between training and held-out images."""
+    size: int = 28
+    """Height and width that images are prepared to, in pixels."""
+    channels: int = 1
+    """1 for grey, 3 for RGB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
     """One training run."""
 
@@ -80,6 +98,8 @@ class TrainSettings:
     """Weigh each class by the inverse of its frequency."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     """Random changes of training images."""
+    source: TrainingSource = field(default_factory=TrainingSource)
+    """The data."""
     select: str = "last"
     """Which epoch is kept: one of `SELECTIONS`. Never the test data's choice."""
     patience: int = 0
@@ -116,7 +136,8 @@ class TrainSettings:
         values = dict(values)
         try:
             augmentation = Augmentation(**values.pop("augmentation", {}))
-            return cls(augmentation=augmentation, **values)
+            source = TrainingSource(**values.pop("source", {}))
+            return cls(augmentation=augmentation, source=source, **values)
         except TypeError as error:
             known = [entry.name for entry in dataclasses.fields(cls)]
             raise SettingError(
@@ -157,9 +178,11 @@ def _difference(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, A
     """The entries that differ, also within nested settings."""
     found: dict[str, Any] = {}
     for name, value in values.items():
-        if name == "augmentation":
+        if isinstance(value, dict) and name in defaults:
             value = _difference(value, defaults[name])
-        if value != defaults[name] and value != {}:
+            if not value:
+                continue
+        if name not in defaults or value != defaults[name]:
             found[name] = value
     return found
 
@@ -173,6 +196,8 @@ def _parse(text: str) -> Any:
 
 def _same_type(value: Any, example: Any) -> bool:
     """Whether `value` may stand where `example` does: an integer may be a float, but no boolean is a number."""
+    if example is None:
+        return value is None or isinstance(value, str)
     return type(value) is type(example) or (type(value) is int and type(example) is float)
 
 

@@ -19,16 +19,15 @@ from fmnist_ray.bundle.card import model_card
 from fmnist_ray.bundle.format import CARD, GOLDEN, GRAPH, MANIFEST, WEIGHTS, BundleSpec, write_bundle
 from fmnist_ray.bundle.golden import write_golden
 from fmnist_ray.bundle.runtimes import OpenVinoRuntime
-from fmnist_ray.config.images import Preparation
 from fmnist_ray.config.train import TrainSettings
-from fmnist_ray.datasets.fashion_mnist import load_split
 from fmnist_ray.decisions.calibration import expected_calibration_error, fit_temperature
 from fmnist_ray.errors import NotFoundError, OutputTakenError, SettingError
+from fmnist_ray.flows.training_data import load_training_data
 from fmnist_ray.images.encode import encode_png
-from fmnist_ray.labels import FASHION_MNIST
 from fmnist_ray.networks.checkpoint import TrainState
+from fmnist_ray.networks.data import LabelledImages
 from fmnist_ray.networks.export import export_onnx, export_weights
-from fmnist_ray.networks.job import LabelledImages, Report, TrainingJob
+from fmnist_ray.networks.job import Report, TrainingJob
 from fmnist_ray.networks.recipes import find_recipe
 from fmnist_ray.store import Store, open_store, split_uri
 
@@ -65,29 +64,30 @@ def train(
     recipe: str | None = None,
     replace: bool = False,
 ) -> TrainOutcome:
-    """Train on Fashion-MNIST, choose and calibrate on a validation split, score the test images once, write a bundle.
+    """Train, choose and calibrate on a validation split, score the test images once, write a bundle.
 
     `command` is noted in the model card. Raises `OutputTakenError` when `out_uri` holds a bundle and `replace` is off.
     """
     started = time.perf_counter()
     out = open_store(out_uri)
     _check_free(out, replace=replace)
-    job = _fashion_mnist_job(settings)
+    data = load_training_data(settings)
+    job = TrainingJob(settings=settings, num_labels=len(data.labels), train=data.train, validation=data.validation)
     state = execute(job, report)
     network = job.finished_network(state)
-    graph = export_onnx(network, size=job.validation.pixels.shape[-1])
-    answers = _Answers.of(graph, job.validation, _images(*load_split("test")))
+    graph = export_onnx(network, size=data.preparation.size)
+    answers = _Answers.of(graph, data.validation, data.test)
     num_parameters = sum(weight.numel() for weight in network.parameters())
     spec = BundleSpec(
-        labels=FASHION_MNIST,
+        labels=data.labels,
         architecture=settings.architecture,
         architecture_args=settings.architecture_args,
-        preparation=Preparation(),
+        preparation=data.preparation,
         temperature=answers.temperature,
-        provenance=_provenance(settings, state, command=command, recipe=recipe),
+        provenance={**data.description, **_provenance(settings, state, command=command, recipe=recipe)},
         metrics={**answers.metrics, "num_parameters": num_parameters},
     )
-    images = [encode_png(image[0]) for image in job.validation.pixels[:NUM_GOLDEN]]
+    images = [_png(image) for image in data.validation.pixels[:NUM_GOLDEN]]
     files = {
         GRAPH: graph,
         WEIGHTS: export_weights(network),
@@ -151,17 +151,6 @@ def find_settings(recipe: str) -> TrainSettings:
         raise SettingError(f"{recipe} is no recipe: {error}.") from error
 
 
-def stratified_split(labels: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions for training and for validation, ascending: `share` of each class, at least one, is for validation."""
-    generator = np.random.default_rng(seed)
-    held: list[NDArray[np.int64]] = []
-    for label in np.unique(labels):
-        positions = generator.permutation(np.flatnonzero(labels == label))
-        held.append(positions[: max(1, round(share * len(positions)))])
-    validation = np.sort(np.concatenate(held))
-    return np.setdiff1d(np.arange(len(labels)), validation), validation
-
-
 def _check_free(out: Store, *, replace: bool) -> None:
     try:
         out.info(MANIFEST)
@@ -171,23 +160,9 @@ def _check_free(out: Store, *, replace: bool) -> None:
         raise OutputTakenError(f"{out.uri} holds a bundle already: name another place, or add --replace.")
 
 
-def _fashion_mnist_job(settings: TrainSettings) -> TrainingJob:
-    images = _images(*load_split("train"))
-    train, validation = stratified_split(images.labels, settings.validation_share, settings.seed)
-    return TrainingJob(
-        settings=settings,
-        num_labels=len(FASHION_MNIST),
-        train=_take(images, train),
-        validation=_take(images, validation),
-    )
-
-
-def _images(pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> LabelledImages:
-    return LabelledImages(pixels=pixels[:, None], labels=labels.astype(np.int64))
-
-
-def _take(images: LabelledImages, positions: NDArray[np.int64]) -> LabelledImages:
-    return LabelledImages(pixels=images.pixels[positions], labels=images.labels[positions])
+def _png(image: NDArray[np.uint8]) -> bytes:
+    """A model input [channels, size, size] as an image file that is prepared to this very input."""
+    return encode_png(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
 
 
 def _accuracy(logits: np.ndarray, labels: NDArray[np.int64]) -> float:
@@ -199,7 +174,6 @@ def _provenance(settings: TrainSettings, state: TrainState, *, command: str, rec
     return {
         "command": command,
         "recipe": recipe or "none",
-        "data": "Fashion-MNIST, training images",
         "epochs": last["epoch"],
         "kept_epoch": state.record["best"][0] if state.record["best"] else last["epoch"],
         "python": platform.python_version(),

@@ -39,6 +39,14 @@ class TrainState:
             raise SettingError(f"This is not a training checkpoint: {error!r}.") from error
 
 
+def final_weights(state: TrainState) -> dict[str, Tensor]:
+    """The weights that a finished run keeps: the best epoch's, else the averaged, else the raw ones."""
+    for name in ("best", "averaged", "network"):
+        if weights := part(state.tensors, name):
+            return weights
+    raise SettingError("The checkpoint holds no weights.")
+
+
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors below `prefix.`, without it."""
     return {name.removeprefix(f"{prefix}."): t for name, t in tensors.items() if name.startswith(f"{prefix}.")}

@@ -5,30 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.networks.architectures import build_network
-from fmnist_ray.networks.checkpoint import TrainState
+from fmnist_ray.networks.checkpoint import TrainState, final_weights
+from fmnist_ray.networks.data import LabelledImages
 from fmnist_ray.networks.network import Network
-from fmnist_ray.networks.training import EpochMetrics, Split, TrainingRun, World, final_weights
+from fmnist_ray.networks.training import EpochMetrics, TrainingRun, World
 
 Report = Callable[[EpochMetrics], None]
 """Told of every finished epoch."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledImages:
-    """`pixels` uint8 [N, channels, size, size] and `labels` int64 [N], in 0..num_labels-1."""
-
-    pixels: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-
-    def split(self) -> Split:
-        """The same as tensors; shared memory of another process is copied, because torch wants to be able to write."""
-        return Split(pixels=torch.tensor(self.pixels), labels=torch.tensor(self.labels))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,10 +22,10 @@ from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.errors import DivergedError, SettingError
 from fmnist_ray.networks.augmentation import augment, mix
 from fmnist_ray.networks.checkpoint import TrainState, optimiser_tensors, part, prefixed, restore_optimiser
+from fmnist_ray.networks.data import Split
+from fmnist_ray.networks.inference import computes_in_bf16, predict
 from fmnist_ray.networks.network import Network
 from fmnist_ray.networks.optimisation import make_optimiser, rate_factor
-
-_EVALUATION_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +35,6 @@ class World:
     rank: int = 0
     size: int = 1
     device: str = "cpu"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
-    """Labelled images in memory: `pixels` uint8 [N, channels, size, size], `labels` int64 [N]."""
-
-    pixels: Tensor
-    labels: Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,33 +231,3 @@ class TrainingRun:
             return None
         counts = torch.bincount(self.train.labels).float()
         return counts.sum() / (counts.clamp_min(1) * len(counts))
-
-
-def final_weights(state: TrainState) -> dict[str, Tensor]:
-    """The weights that a finished run keeps: the best epoch's, else the averaged, else the raw ones."""
-    for name in ("best", "averaged", "network"):
-        if weights := part(state.tensors, name):
-            return weights
-    raise SettingError("The checkpoint holds no weights.")
-
-
-@torch.no_grad()
-def predict(network: Network, pixels: Tensor, *, precision_half: bool = False) -> tuple[Tensor, Tensor]:
-    """Logits and features (float32) of any number of images, in evaluation mode."""
-    was_training = network.training
-    network.eval()
-    answers = []
-    with torch.autocast(pixels.device.type, torch.bfloat16, enabled=precision_half):
-        for batch in torch.split(pixels, _EVALUATION_BATCH):
-            answers.append(network(batch))
-    network.train(was_training)
-    logits, features = (torch.cat(parts).float() for parts in zip(*answers, strict=True))
-    return logits, features
-
-
-def computes_in_bf16(device: str) -> bool:
-    """Whether the processor has bf16 arithmetic: without it autocast is slower than float32."""
-    if device != "cpu":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    found = torch.cpu.get_capabilities()
-    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))

@@ -14,7 +14,8 @@ from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.distributed.session import connect
 from fmnist_ray.distributed.train import TrainingPlace, train_on_ray
 from fmnist_ray.errors import ClusterError, DivergedError
-from fmnist_ray.networks.job import LabelledImages, TrainingJob, train_here
+from fmnist_ray.networks.data import LabelledImages
+from fmnist_ray.networks.job import TrainingJob, train_here
 from fmnist_ray.networks.training import EpochMetrics
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:.*:Warning:ray\..*")  # Ray warns of its own deprecations

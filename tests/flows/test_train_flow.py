@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fmnist_ray.bundle.classifier import load_bundle
 from fmnist_ray.bundle.format import read_bundle
 from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.errors import DivergedError, OutputTakenError, SettingError
 from fmnist_ray.flows import train as flow
+from fmnist_ray.flows import training_data
 from fmnist_ray.images.encode import encode_png
 from fmnist_ray.networks.checkpoint import TrainState
 from fmnist_ray.networks.job import Report, TrainingJob, train_here
@@ -34,7 +33,9 @@ def stripes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(autouse=True)
 def small_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "load_split", lambda split: stripes(*{"train": (3500, 0), "test": (200, 1)}[split]))
+    monkeypatch.setattr(
+        training_data, "load_split", lambda split: stripes(*{"train": (3500, 0), "test": (200, 1)}[split])
+    )
 
 
 def run(out: Path, settings: TrainSettings = SETTINGS, **options: object) -> flow.TrainOutcome:
@@ -81,16 +82,6 @@ def test_nothing_is_written_when_training_fails(tmp_path: Path) -> None:
     with pytest.raises(DivergedError):
         flow.train(SETTINGS, out_uri=str(tmp_path), command="", execute=fail, report=lambda metrics: None)
     assert list(tmp_path.iterdir()) == []
-
-
-@given(st.lists(st.integers(0, 4), min_size=10, max_size=200), st.floats(0.01, 0.5), st.integers(0, 99))
-def test_a_split_holds_every_row_once_and_every_class(labels: list[int], share: float, seed: int) -> None:
-    array = np.array(labels)
-    train, validation = flow.stratified_split(array, share, seed)
-    assert sorted([*train, *validation]) == list(range(len(labels)))
-    for label in set(labels):
-        held, count = (array[validation] == label).sum(), (array == label).sum()
-        assert held == max(1, round(share * count))
 
 
 def test_settings_come_by_name_or_from_a_file(tmp_path: Path) -> None:

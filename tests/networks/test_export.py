@@ -9,7 +9,7 @@ import torch
 from fmnist_ray.bundle.runtimes import OpenVinoRuntime
 from fmnist_ray.networks.architectures import build_network
 from fmnist_ray.networks.export import export_onnx, export_weights
-from fmnist_ray.networks.training import predict
+from fmnist_ray.networks.inference import predict
 
 
 @pytest.mark.parametrize(("name", "channels", "size"), [("bn_cnn", 1, 28), ("fashion_resnet", 3, 36)])

@@ -11,10 +11,12 @@ import torch
 
 from fmnist_ray.config.train import Augmentation, TrainSettings
 from fmnist_ray.errors import DivergedError, SettingError
-from fmnist_ray.networks.checkpoint import TrainState
-from fmnist_ray.networks.job import LabelledImages, TrainingJob, train_here
+from fmnist_ray.networks.checkpoint import TrainState, final_weights
+from fmnist_ray.networks.data import LabelledImages
+from fmnist_ray.networks.inference import predict
+from fmnist_ray.networks.job import TrainingJob, train_here
 from fmnist_ray.networks.optimisation import rate_factor
-from fmnist_ray.networks.training import EpochMetrics, World, final_weights, predict
+from fmnist_ray.networks.training import EpochMetrics, World
 
 SETTINGS = TrainSettings(
     architecture="keras_cnn3",
