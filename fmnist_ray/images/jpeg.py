@@ -24,7 +24,8 @@ _MAX_SCANS = 200
 """A progressive photo has about ten; each one more is another pass over all coefficients for a few bytes of file."""
 
 _SCAN, _APP1, _FILL = 0xDA, 0xE1, 0xFF
-_DCT_FRAMES = (0xC0, 0xC1, 0xC2)
+_PROGRESSIVE = 0xC2
+_DCT_FRAMES = (0xC0, 0xC1, _PROGRESSIVE)
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ALONE = frozenset(range(0xD0, 0xDA)) | {0x00, 0x01}
 _EXIF = b"Exif\0\0"
@@ -36,6 +37,7 @@ class _Header:
     width: int
     height: int
     space: str
+    progressive: bool
     orientation: int
 
 
@@ -47,7 +49,7 @@ def read_jpeg(data: bytes, limits: ImageLimits, *, min_side: int) -> np.ndarray:
     """
     header = _read_header(data)
     check_size(header.width, header.height, limits)
-    if data.count(b"\xff\xda") > _MAX_SCANS:
+    if header.progressive and data.count(b"\xff\xda") > _MAX_SCANS:
         raise ImageRejected(Reason.TOO_LARGE, f"the JPEG has more than {_MAX_SCANS} scans")
     side = _OVERSAMPLING * min_side
     try:
@@ -65,7 +67,7 @@ def read_jpeg(data: bytes, limits: ImageLimits, *, min_side: int) -> np.ndarray:
 def _read_header(data: bytes) -> _Header:
     """What the segments ahead of the first scan say. As strict as libjpeg at its strictest, so that both see the same
     frame."""
-    frame: tuple[int, int, str] | None = None
+    frame: tuple[int, int, str, bool] | None = None
     orientation = 1
     position = 2
     while position + 4 <= len(data):
@@ -95,8 +97,8 @@ def _read_header(data: bytes) -> _Header:
     raise ImageRejected(Reason.TRUNCATED, "the JPEG ends before its first scan")
 
 
-def _read_frame(marker: int, segment: bytes) -> tuple[int, int, str]:
-    """Width, height and colour space of a frame segment (ITU-T T.81, section B.2.2)."""
+def _read_frame(marker: int, segment: bytes) -> tuple[int, int, str, bool]:
+    """Width, height, colour space and whether it is progressive, of a frame segment (ITU-T T.81, section B.2.2)."""
     if len(segment) < 6:
         raise ImageRejected(Reason.UNDECODABLE, f"JPEG: a frame header of {len(segment)} bytes")
     bits, space = segment[0], _SPACES.get(segment[5])
@@ -106,7 +108,7 @@ def _read_frame(marker: int, segment: bytes) -> tuple[int, int, str]:
             f"a JPEG of frame type SOF{marker - 0xC0} with {segment[5]} components of {bits} bits; "
             "allowed are baseline and progressive ones with 1, 3 or 4 of 8 bits",
         )
-    return int.from_bytes(segment[3:5]), int.from_bytes(segment[1:3]), space
+    return int.from_bytes(segment[3:5]), int.from_bytes(segment[1:3]), space, marker == _PROGRESSIVE
 
 
 def _rgb_of_inverted_cmyk(inks: np.ndarray) -> np.ndarray:

@@ -91,7 +91,7 @@ def _padded(pixels: np.ndarray, size: int) -> np.ndarray:
         return pixels
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     square = np.empty((size, size, *pixels.shape[2:]), np.uint8)
-    square[:] = np.median(border, axis=0).astype(np.uint8)
+    square[:] = np.sort(border, axis=0)[len(border) // 2]
     top, left = (size - height) // 2, (size - width) // 2
     square[top : top + height, left : left + width] = pixels
     return square

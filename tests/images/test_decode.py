@@ -208,9 +208,9 @@ def test_every_cut_is_truncated(format_: str) -> None:
 
 
 def test_image_data_that_stops_inside_intact_chunks_is_truncated() -> None:
-    rows = zlib.compress(bytes(29 * 28))[:12]
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 28, 28, 8, 0, 0, 0, 0))
-    assert reason_of(SIGNATURE + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")) == "truncated"
+    for rows in (chunk(b"IDAT", zlib.compress(bytes(29 * 28))[:12]), b""):
+        assert reason_of(SIGNATURE + header + rows + chunk(b"IEND", b"")) == "truncated"
 
 
 def test_a_flipped_bit_in_a_png_is_noticed() -> None:
@@ -222,7 +222,6 @@ def test_a_flipped_bit_in_a_png_is_noticed() -> None:
 BROKEN_PNG: dict[str, Callable[[], bytes]] = {
     "two headers": lambda: png_of(4, 4, 8, 0, bytes(20), chunk(b"IHDR", struct.pack(">IIBBBBB", 9, 9, 8, 0, 0, 0, 0))),
     "no header": lambda: SIGNATURE + chunk(b"IDAT", b"") + chunk(b"IEND", b""),
-    "no data": lambda: SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", 9, 9, 8, 0, 0, 0, 0)) + chunk(b"IEND", b""),
     "no palette": lambda: png_of(4, 4, 8, 3, bytes(20)),
     "bad colour type": lambda: png_of(4, 4, 8, 5, bytes(20)),
     "zero width": lambda: png_of(0, 4, 8, 0, bytes(4)),
