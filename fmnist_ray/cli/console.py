@@ -36,11 +36,11 @@ class Output:
         self._people.print(table)
 
     def facts(self, title: str, facts: Mapping[str, object]) -> None:
-        """Names and values for people."""
-        table = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=False)
+        """Names and values for people. A value is never cut: a path is there to be copied."""
+        width = max(len(name) for name in facts)
+        self._people.print(title, style="italic", markup=False)
         for name, value in facts.items():
-            table.add_row(name, str(value))
-        self._people.print(table)
+            self._people.print(f"{name:<{width}}  {value}", markup=False)
 
     def result(self, value: Mapping[str, Any]) -> None:
         """The command's one JSON object; nothing in text mode."""
