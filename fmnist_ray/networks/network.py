@@ -52,9 +52,9 @@ def flat_width(layers: nn.Module, *, channels: int, size: int) -> int:
     return width
 
 
-def keras_initialise(network: nn.Module, *, he: bool = False) -> None:
+def keras_initialise(layers: nn.Module, *, he: bool = False) -> None:
     """Initial weights as Keras sets them: Glorot uniform (or He normal, truncated), and zero biases."""
-    for module in network.modules():
+    for module in layers.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             if he:
                 fan_in = nn.init._calculate_correct_fan(module.weight, "fan_in")

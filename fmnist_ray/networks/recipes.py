@@ -7,10 +7,35 @@ import difflib
 from fmnist_ray.config.train import Augmentation, TrainSettings
 from fmnist_ray.errors import SettingError
 
+_AS_KERAS = Augmentation(rotation=10, shift=0.1, zoom=0.1)
+
 RECIPES: dict[str, TrainSettings] = {
     "plain": TrainSettings(),
-    "keras-bn": TrainSettings(
-        architecture="bn_cnn", batch_size=64, augmentation=Augmentation(rotation=10, shift=0.1, zoom=0.1)
+    "keras-cnn3": TrainSettings(architecture="keras_cnn3", batch_size=64),
+    "conv1-k3": TrainSettings(architecture="conv1_k3", batch_size=64),
+    "conv1-k4": TrainSettings(architecture="conv1_k4", batch_size=64),
+    "cnn3-128": TrainSettings(architecture="cnn3_128", validation_share=0.2),
+    "cnn3-128-dropout": TrainSettings(
+        architecture="cnn3_128_dropout", epochs=50, select="validation_loss", patience=10, validation_share=0.2
+    ),
+    "cnn-dropout-1": TrainSettings(architecture="cnn_dropout_1"),
+    "cnn-dropout-2": TrainSettings(architecture="cnn_dropout_2"),
+    "cnn-dropout-3": TrainSettings(architecture="cnn_dropout_3"),
+    "cnn-simple": TrainSettings(
+        architecture="cnn_simple", epochs=12, batch_size=128, optimiser="adadelta", learning_rate=1.0
+    ),
+    "ann": TrainSettings(architecture="ann", batch_size=32),
+    "keras-bn": TrainSettings(architecture="bn_cnn", batch_size=64, augmentation=_AS_KERAS),
+    "basic-cnn": TrainSettings(architecture="basic_cnn", batch_size=64),
+    "basic-cnn-2": TrainSettings(architecture="basic_cnn_2", batch_size=64),
+    "resnet-small": TrainSettings(
+        architecture="resnet_small",
+        optimiser="sgd",
+        learning_rate=0.1,
+        weight_decay=5e-4,
+        schedule="cosine",
+        warmup=0.1,
+        augmentation=Augmentation(shift=0.08, flip=True),
     ),
     "bn-cnn": TrainSettings(
         architecture="bn_cnn",
@@ -39,7 +64,7 @@ RECIPES: dict[str, TrainSettings] = {
         validation_share=1 / 12,
     ),
 }
-"""`plain` is what is used where no recipe is named."""
+"""`plain` is used where no recipe is named; `bn-cnn` and `default` are our own, the others follow published reports."""
 
 
 def find_recipe(name: str) -> TrainSettings:

@@ -32,7 +32,9 @@ def _assemble(
         width = outputs
     head = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, num_labels))
     network = Network(body, head, channels=channels)
-    keras_initialise(network, he=he)
+    keras_initialise(network)
+    if he:
+        keras_initialise(body, he=True)
     return network
 
 
@@ -59,7 +61,7 @@ def cnn3_128(*, num_labels: int, channels: int, size: int, dropout: float = 0.0)
 def cnn3_128_dropout(
     *, num_labels: int, channels: int, size: int, pool_dropout: float = 0.25, dropout: float = 0.4
 ) -> Network:
-    """`cnn3_128` with He weights and dropout after each pool and after the last convolution."""
+    """`cnn3_128` with He weights before the last layer, and dropout after each pool and after the last convolution."""
     pool, drop = nn.MaxPool2d(2), nn.Dropout(pool_dropout)
     layers = [*_conv(channels, 32), pool, drop, *_conv(32, 64), pool, drop, *_conv(64, 128), nn.Dropout(dropout)]
     return _assemble(layers, [128], num_labels=num_labels, channels=channels, size=size, he=True)
