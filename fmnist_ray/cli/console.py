@@ -22,6 +22,7 @@ class Output:
 
     def __init__(self, *, json_mode: bool) -> None:
         self.json_mode = json_mode
+        self._stdout = sys.stdout
         self._people = Console(stderr=json_mode, highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
@@ -45,7 +46,13 @@ class Output:
     def result(self, value: Mapping[str, Any]) -> None:
         """The command's one JSON object; nothing in text mode."""
         if self.json_mode:
-            print(json.dumps(value, default=str))
+            print(json.dumps(value, default=str), file=self._stdout)
+
+    @contextlib.contextmanager
+    def guard(self) -> Iterator[None]:
+        """In JSON mode, send what libraries print to stderr: Ray tells of a worker's death on stdout."""
+        with contextlib.redirect_stdout(sys.stderr) if self.json_mode else contextlib.nullcontext():
+            yield
 
     @contextlib.contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
@@ -62,7 +69,8 @@ def failures(output: Output, *, verbose: bool) -> Iterator[None]:
     """Turn the package's errors into a sentence on stderr, an error object in JSON mode, and the exit code. Ctrl-C is
     an incomplete run like any other: its command goes on where it was."""
     try:
-        yield
+        with output.guard():
+            yield
     except KeyboardInterrupt:
         _fail(output, IncompleteError("Stopped before the end; what is done is kept, and the same command goes on."))
     except FmnistRayError as error:

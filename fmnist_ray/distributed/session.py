@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import ray
 from ray.data import DataContext
@@ -17,6 +18,9 @@ from fmnist_ray.errors import ClusterError
 _OBJECT_STORE_BYTES = 200 << 20
 """Shards travel as names and come back as outcomes; the object store of an embedded Ray can be small."""
 _NO_PROGRESS_TIMEOUT_S = 900
+_FOLDER_PLACE = Path("/tmp")
+"""Not TMPDIR, which may be long: the sockets in Ray's folder must have names under 108 bytes."""
+_FOLDER_PREFIX = "fmnist-ray-"
 
 
 @contextlib.contextmanager
@@ -51,7 +55,8 @@ def _joined(address: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _embedded(num_cpus: int) -> Iterator[None]:
-    folder = tempfile.mkdtemp(prefix="fmnist-ray-")
+    _remove_left_behind()
+    folder = tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-", dir=_FOLDER_PLACE)
     try:
         ray.init(
             address="local",
@@ -70,6 +75,19 @@ def _embedded(num_cpus: int) -> Iterator[None]:
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_left_behind() -> None:
+    """Remove the folders of commands that were killed and could not do it themselves."""
+    for folder in _FOLDER_PLACE.glob(f"{_FOLDER_PREFIX}*-*"):
+        pid = folder.name.removeprefix(_FOLDER_PREFIX).split("-")[0]
+        if pid.isdecimal() and folder.stat().st_uid == os.getuid():
+            try:
+                os.kill(int(pid), 0)
+            except ProcessLookupError:
+                shutil.rmtree(folder, ignore_errors=True)
+            except PermissionError:
+                continue
 
 
 def _quiet() -> None:
