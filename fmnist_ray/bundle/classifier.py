@@ -89,16 +89,29 @@ class Classifier:
         """One row per image, in order, with the columns of `CLASSIFIED`. `input_row` is the position in `images`; a
         rejected image has a reason and a detail, and null for label, confidence and status."""
         answers = self.answer(images)
-        rows: list[dict[str, object]] = [{"input_row": n, "bundle_digest": self.digest} for n in range(len(images))]
-        for position, label_id, confidence in zip(
-            answers.positions.tolist(), answers.label_ids.tolist(), answers.confidences.tolist(), strict=True
-        ):
-            rows[position].update(
-                label=self.labels[label_id], label_id=label_id, confidence=confidence, status=Status.CLASSIFIED
-            )
-        for reject in answers.rejects:
-            rows[reject.position].update(reason=reject.reason, detail=reject.detail)
-        return pa.Table.from_pylist(rows, CLASSIFIED)
+        answered = _places(answers.positions, len(images))
+        rejected = _places([reject.position for reject in answers.rejects], len(images))
+        label_ids = pa.array(answers.label_ids).take(answered)
+        columns = {
+            "product_id": pa.nulls(len(images), pa.string()),
+            "input_file": pa.nulls(len(images), pa.string()),
+            "input_row": np.arange(len(images)),
+            "label": pa.array(self.labels).take(label_ids),
+            "label_id": label_ids,
+            "confidence": pa.array(answers.confidences).take(answered),
+            "status": pa.array([Status.CLASSIFIED] * len(answers.positions), pa.string()).take(answered),
+            "bundle_digest": [self.digest] * len(images),
+            "reason": pa.array([reject.reason for reject in answers.rejects], pa.string()).take(rejected),
+            "detail": pa.array([reject.detail for reject in answers.rejects], pa.string()).take(rejected),
+        }
+        return pa.table(columns, CLASSIFIED)
+
+
+def _places(positions: Sequence[int] | np.ndarray, num_rows: int) -> pa.Array:
+    """For each of `num_rows` rows, which of `positions` is its own; null where none is."""
+    places = np.full(num_rows, -1)
+    places[np.asarray(positions, np.int64)] = np.arange(len(positions))
+    return pa.array(places, mask=places < 0)
 
 
 def open_classifier(

@@ -73,7 +73,7 @@ class OpenVinoRuntime:
             self._model = core.compile_model(model, "CPU", _cpu_options(precision, num_threads))
             self._outputs = [self._model.output(name) for name in ("logits", "features")]
         except RuntimeError as error:
-            raise BundleError(f"{GRAPH} is no graph from pixels to logits and features: {error}") from error
+            raise BundleError(f"{GRAPH} is no ONNX graph from pixels to logits and features: train it anew.") from error
 
     def score(self, pixels: np.ndarray) -> Scores:
         """See `Scorer`."""
@@ -105,7 +105,7 @@ class TorchRuntime:
         try:
             network.load_state_dict(load(weights))
         except (SafetensorError, RuntimeError) as error:
-            raise BundleError(f"{WEIGHTS} does not hold the weights of {spec.architecture}: {error}") from error
+            raise BundleError(f"{WEIGHTS} does not hold the weights of {spec.architecture}: train it anew.") from error
         self._network = network.eval().to(device)
         self._device = torch.device(device)
         self._precision = precision

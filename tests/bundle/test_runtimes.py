@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fmnist_ray.bundle.format import GRAPH, BundleSpec, read_bundle
-from fmnist_ray.bundle.runtimes import OpenVinoRuntime, Scorer, TorchRuntime, check_precision
+from fmnist_ray.bundle.runtimes import OpenVinoRuntime, Scorer, TorchRuntime, check_precision, choose_runtime
 from fmnist_ray.config.images import Preparation
 from fmnist_ray.errors import BundleError, ClusterError
 
@@ -76,6 +76,11 @@ def test_bf16_is_refused_where_the_processor_lacks_it() -> None:
     check_precision("bf16", ["FP32", "BF16"])
     with pytest.raises(ClusterError, match="--precision f32"):
         check_precision("bf16", ["FP32", "INT8"])
+
+
+def test_without_an_nvidia_driver_the_cpu_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert choose_runtime() == "cpu"
 
 
 def test_a_graph_that_is_none_is_refused(tiny_bundle: Path) -> None:

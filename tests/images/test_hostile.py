@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from fmnist_ray.config.images import ImageLimits
@@ -217,6 +219,12 @@ def mutate(format_: str, num_mutants: int) -> int:
 @pytest.mark.parametrize("format_", ["PNG", "JPEG", "WEBP"])
 def test_mutants_decode_or_have_a_reason(format_: str) -> None:
     assert 10 < mutate(format_, 300) < 290
+
+
+@given(st.sampled_from([MAGIC, MAGIC + header(3, 3), b"\xff\xd8\xff", b"RIFF\x20\0\0\0WEBPVP8X", b""]), st.binary())
+def test_any_bytes_decode_or_have_a_reason(start: bytes, rest: bytes) -> None:
+    if data := start + rest:
+        survives(data)
 
 
 @pytest.mark.long
