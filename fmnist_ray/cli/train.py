@@ -44,6 +44,7 @@ def train(
     group_column: Annotated[str | None, typer.Option(help="Of --data: rows equal here are never split.")] = None,
     size: Annotated[int, typer.Option(help="Of --data: pixels per side that images are prepared to.")] = 28,
     channels: Annotated[int, typer.Option(help="Of --data: 1 for grey, 3 for RGB.")] = 1,
+    ensemble: Annotated[int | None, typer.Option(help="Train this many networks and write their mean.")] = None,
     seed: Annotated[int, typer.Option(help="Of the split, the weights, the order of images and their changes.")] = 0,
     workers: Annotated[int, typer.Option(help="Training processes, which share each batch.")] = 1,
     gpu: Annotated[bool, typer.Option("--gpu", help="One GPU per worker.")] = False,
@@ -67,7 +68,13 @@ def train(
         from fmnist_ray.config.train import TrainingSource
         from fmnist_ray.flows.train import find_settings
 
-        given = {"architecture": arch, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+        given = {
+            "architecture": arch,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "ensemble": ensemble,
+        }
         changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if data is not None:
             changes["source"] = TrainingSource(
@@ -107,7 +114,6 @@ def _run(
 
     place = TrainingPlace(
         storage_uri=open_store(storage).uri,
-        run_name=f"{settings.architecture}-{settings.digest()}",
         workers=workers,
         gpu=gpu,
     )

@@ -110,9 +110,13 @@ class TrainSettings:
     """One of `PRECISIONS`; `auto` is bf16 where the processor computes in it."""
     seed: int = 0
     """Of the split, the initial weights, the order of images, and their augmentation."""
+    ensemble: int = 1
+    """Networks that are trained on the same split, with weights, order and augmentation of their own."""
+    member: int = 0
+    """Which network of an ensemble this run trains."""
 
     def __post_init__(self) -> None:
-        for name, low in (("epochs", 1), ("batch_size", 1), ("patience", 0), ("seed", 0)):
+        for name, low in (("epochs", 1), ("batch_size", 1), ("patience", 0), ("seed", 0), ("ensemble", 1)):
             if getattr(self, name) < low:
                 raise SettingError(f"{name} is {getattr(self, name)}; it must be at least {low}.")
         _check_choice("optimiser", self.optimiser, OPTIMISERS)
@@ -125,6 +129,15 @@ class TrainSettings:
             _check_range(name, getattr(self, name), 0.0, 0.99999)
         if self.patience and self.select == "last":
             raise SettingError("patience stops on a validation metric: set select to one, or patience to 0.")
+
+    @property
+    def training_seed(self) -> int:
+        """Of all that differs between the networks of an ensemble."""
+        return self.seed + 7_919 * self.member
+
+    def members(self) -> list[TrainSettings]:
+        """One run for each network of the ensemble; the first is what training it alone would be."""
+        return [dataclasses.replace(self, ensemble=1, member=number) for number in range(self.ensemble)]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

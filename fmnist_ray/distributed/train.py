@@ -33,9 +33,7 @@ class TrainingPlace:
     """Where and on what a job runs."""
 
     storage_uri: str
-    """Holds the checkpoints of all runs. Shared by all nodes: a path only when there is one node."""
-    run_name: str
-    """The same name again goes on from its last checkpoint."""
+    """Holds the checkpoints, from which the same job goes on. All nodes reach it: a path only when there is one."""
     workers: int = 1
     gpu: bool = False
     """One GPU per worker."""
@@ -62,7 +60,7 @@ def train_on_ray(job: TrainingJob, place: TrainingPlace, report: Report) -> Trai
             num_workers=place.workers, use_gpu=place.gpu, resources_per_worker=resources
         ),
         run_config=ray.train.RunConfig(
-            name=place.run_name,
+            name=f"{job.settings.architecture}-{job.settings.digest()}",
             storage_path=place.storage_uri,
             failure_config=_failure_config(place),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),

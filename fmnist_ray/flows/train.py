@@ -27,7 +27,7 @@ from fmnist_ray.images.encode import encode_png
 from fmnist_ray.networks.checkpoint import TrainState
 from fmnist_ray.networks.data import LabelledImages
 from fmnist_ray.networks.export import export_onnx, export_weights
-from fmnist_ray.networks.job import Report, TrainingJob
+from fmnist_ray.networks.job import Report, TrainingJob, bundle_architecture, join_networks
 from fmnist_ray.networks.recipes import find_recipe
 from fmnist_ray.store import Store, open_store, split_uri
 
@@ -47,7 +47,7 @@ class TrainOutcome:
     architecture: str
     num_parameters: int
     epochs: int
-    """Epochs trained; fewer than asked for when training stopped early."""
+    """Epochs trained, over all networks of an ensemble; fewer than asked for when training stopped early."""
     validation_accuracy: float
     test_accuracy: float
     temperature: float
@@ -72,19 +72,28 @@ def train(
     out = open_store(out_uri)
     _check_free(out, replace=replace)
     data = load_training_data(settings)
-    job = TrainingJob(settings=settings, num_labels=len(data.labels), train=data.train, validation=data.validation)
-    state = execute(job, report)
-    network = job.finished_network(state)
+    jobs = [
+        TrainingJob(settings=member, num_labels=len(data.labels), train=data.train, validation=data.validation)
+        for member in settings.members()
+    ]
+    states = [execute(job, report) for job in jobs]
+    network = join_networks(
+        [job.finished_network(state) for job, state in zip(jobs, states, strict=True)],
+        settings,
+        num_labels=len(data.labels),
+        size=data.preparation.size,
+    )
+    architecture, architecture_args = bundle_architecture(settings)
     graph = export_onnx(network, size=data.preparation.size)
     answers = _Answers.of(graph, data.validation, data.test)
     num_parameters = sum(weight.numel() for weight in network.parameters())
     spec = BundleSpec(
         labels=data.labels,
-        architecture=settings.architecture,
-        architecture_args=settings.architecture_args,
+        architecture=architecture,
+        architecture_args=architecture_args,
         preparation=data.preparation,
         temperature=answers.temperature,
-        provenance={**data.description, **_provenance(settings, state, command=command, recipe=recipe)},
+        provenance={**data.description, **_provenance(settings, states, command=command, recipe=recipe)},
         metrics={**answers.metrics, "num_parameters": num_parameters},
     )
     images = [_png(image) for image in data.validation.pixels[:NUM_GOLDEN]]
@@ -98,9 +107,9 @@ def train(
     return TrainOutcome(
         bundle_uri=out.uri,
         bundle_digest=digest,
-        architecture=settings.architecture,
+        architecture=architecture,
         num_parameters=num_parameters,
-        epochs=len(state.record["history"]),
+        epochs=sum(len(state.record["history"]) for state in states),
         validation_accuracy=answers.metrics["validation_accuracy"],
         test_accuracy=answers.metrics["test_accuracy"],
         temperature=answers.temperature,
@@ -169,13 +178,16 @@ def _accuracy(logits: np.ndarray, labels: NDArray[np.int64]) -> float:
     return float((logits.argmax(axis=1) == labels).mean())
 
 
-def _provenance(settings: TrainSettings, state: TrainState, *, command: str, recipe: str | None) -> dict[str, Any]:
-    last = state.record["history"][-1]
+def _provenance(
+    settings: TrainSettings, states: list[TrainState], *, command: str, recipe: str | None
+) -> dict[str, Any]:
+    records = [state.record for state in states]
+    kept = [record["best"][0] if record["best"] else len(record["history"]) for record in records]
     return {
         "command": command,
         "recipe": recipe or "none",
-        "epochs": last["epoch"],
-        "kept_epoch": state.record["best"][0] if state.record["best"] else last["epoch"],
+        "epochs": ", ".join(str(len(record["history"])) for record in records),
+        "kept_epoch": ", ".join(map(str, kept)),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in ("fmnist-ray", "torch", "ray")},
         "settings": settings.to_dict(),

@@ -10,6 +10,7 @@ from typing import Any
 
 from fmnist_ray.errors import SettingError
 from fmnist_ray.networks import seed_networks
+from fmnist_ray.networks.ensemble import ensemble_network
 from fmnist_ray.networks.network import Network
 from fmnist_ray.networks.residual import residual_network
 
@@ -59,6 +60,15 @@ ARCHITECTURES: dict[str, Architecture] = {
         "Our default: residual at 14 x 14 and 7 x 7 pixels, the mean over an image and its mirror image",
     ),
 }
+
+
+def _ensemble(**args: Any) -> Network:
+    return ensemble_network(build=build_network, **args)
+
+
+ENSEMBLE = "ensemble"
+"""The architecture that `train --ensemble` writes."""
+ARCHITECTURES[ENSEMBLE] = Architecture(_ensemble, "Mean of `members` networks of architecture `member`, one per seed")
 
 
 def build_network(name: str, *, num_labels: int, channels: int, size: int, **args: Any) -> Network:

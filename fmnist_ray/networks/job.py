@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from fmnist_ray.config.train import TrainSettings
-from fmnist_ray.networks.architectures import build_network
-from fmnist_ray.networks.checkpoint import TrainState, final_weights
+from fmnist_ray.networks.architectures import ENSEMBLE, build_network
+from fmnist_ray.networks.checkpoint import TrainState, final_weights, prefixed
 from fmnist_ray.networks.data import LabelledImages
 from fmnist_ray.networks.network import Network
 from fmnist_ray.networks.training import EpochMetrics, TrainingRun, World
@@ -29,7 +31,7 @@ class TrainingJob:
 
     def fresh_network(self) -> Network:
         """The network with the initial weights of the seed, normalised to the training images."""
-        torch.manual_seed(self.settings.seed)
+        torch.manual_seed(self.settings.training_seed)
         _, channels, size, _ = self.train.pixels.shape
         network = build_network(
             self.settings.architecture,
@@ -52,6 +54,24 @@ class TrainingJob:
     def start(self, world: World) -> TrainingRun:
         """The run of one worker, before its first epoch."""
         return TrainingRun(self.fresh_network(), self.train.split(), self.validation.split(), self.settings, world)
+
+
+def join_networks(networks: list[Network], settings: TrainSettings, *, num_labels: int, size: int) -> Network:
+    """The one network, or an ensemble of all, as `bundle_architecture` names it."""
+    if len(networks) == 1:
+        return networks[0]
+    name, args = bundle_architecture(settings)
+    joined = build_network(name, num_labels=num_labels, channels=networks[0].channels, size=size, **args)
+    weights = [prefixed(network.state_dict(), f"members.{number}") for number, network in enumerate(networks)]
+    joined.load_state_dict(joined.state_dict() | dict(ChainMap(*weights)))
+    return joined
+
+
+def bundle_architecture(settings: TrainSettings) -> tuple[str, dict[str, Any]]:
+    """Name and arguments that rebuild what `settings` train."""
+    if settings.ensemble == 1:
+        return settings.architecture, settings.architecture_args
+    return ENSEMBLE, {"member": settings.architecture, "members": settings.ensemble, **settings.architecture_args}
 
 
 def train_here(job: TrainingJob, report: Report) -> TrainState:

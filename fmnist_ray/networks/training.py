@@ -138,10 +138,10 @@ class TrainingRun:
 
     def _train_epoch(self, epoch: int) -> float:
         """One pass; returns the mean loss."""
-        seed = (self.settings.seed * 100_003 + epoch) * 1009
+        seed = (self.settings.training_seed * 100_003 + epoch) * 1009
         order = torch.randperm(len(self.train.labels), generator=Generator().manual_seed(seed))
         order = order.to(self.world.device)
-        side = torch.rand(len(order), generator=Generator().manual_seed(self.settings.seed)) < 0.5
+        side = torch.rand(len(order), generator=Generator().manual_seed(self.settings.training_seed)) < 0.5
         mirrored = side.to(self.world.device) ^ bool(epoch % 2)
         generator = Generator(self.world.device).manual_seed(seed + 1 + self.world.rank)
         torch.manual_seed(seed + 1 + self.world.rank)

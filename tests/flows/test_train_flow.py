@@ -49,7 +49,7 @@ def run(out: Path, settings: TrainSettings = SETTINGS, **options: object) -> flo
     )
 
 
-def test_the_bundle_proves_itself_says_how_it_was_made_and_is_replaced_only_when_asked(tmp_path: Path) -> None:
+def test_the_bundle_proves_itself_says_how_it_was_made_and_makes_way_for_an_ensemble_when_asked(tmp_path: Path) -> None:
     outcome = run(tmp_path / "bundle", recipe="plain")
     assert outcome.test_accuracy > 0.95
     assert outcome.num_parameters == 101_770
@@ -70,7 +70,9 @@ def test_the_bundle_proves_itself_says_how_it_was_made_and_is_replaced_only_when
 
     with pytest.raises(OutputTakenError, match="--replace"):
         run(tmp_path / "bundle")
-    second = run(tmp_path / "bundle", dataclasses.replace(SETTINGS, seed=3), replace=True)
+    second = run(tmp_path / "bundle", dataclasses.replace(SETTINGS, ensemble=2), replace=True)
+    assert (second.architecture, second.num_parameters, second.epochs) == ("ensemble", 2 * 101_770, 6)
+    assert second.test_accuracy > 0.95
     assert second.bundle_digest != outcome.bundle_digest
     assert read_bundle(outcome.bundle_uri).digest == second.bundle_digest
 

@@ -43,7 +43,8 @@ def test_every_network_takes_other_labels_sizes_and_colours(name: str) -> None:
     with torch.no_grad():
         logits, features = network(torch.zeros(2, 3, 40, 40, dtype=torch.uint8))
     assert logits.shape == (2, 7)
-    assert features.shape == (2, network.head[-1].in_features)
+    assert features.shape[0] == 2
+    assert features.isfinite().all()
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))

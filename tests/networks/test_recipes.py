@@ -13,7 +13,7 @@ from PIL import Image
 
 from fmnist_ray.datasets.shipped import sample_catalogue_path
 from fmnist_ray.errors import SettingError
-from fmnist_ray.networks.architectures import ARCHITECTURES
+from fmnist_ray.networks.architectures import ARCHITECTURES, ENSEMBLE
 from fmnist_ray.networks.data import LabelledImages
 from fmnist_ray.networks.job import TrainingJob, train_here
 from fmnist_ray.networks.recipes import RECIPES, find_recipe
@@ -28,7 +28,7 @@ def sample() -> LabelledImages:
 
 
 def test_every_architecture_has_a_recipe() -> None:
-    assert {settings.architecture for settings in RECIPES.values()} == set(ARCHITECTURES)
+    assert {settings.architecture for settings in RECIPES.values()} == set(ARCHITECTURES) - {ENSEMBLE}
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "plain"])
@@ -38,7 +38,7 @@ def test_one_epoch_of_a_recipe_learns(name: str, sample: LabelledImages) -> None
     state = train_here(TrainingJob(settings=settings, num_labels=10, **parts), lambda metrics: None)
     (epoch,) = state.record["history"]
     assert state.record["architecture"] == settings.architecture
-    # After 16 steps running statistics lag behind, and with dropout the mean over the epoch does: one of the two is low.
+    # So early, running statistics spoil the one, and dropout the other.
     assert min(epoch["loss"], epoch["validation_loss"]) < math.log(10)
     assert epoch["images_per_s"] > 0
 
