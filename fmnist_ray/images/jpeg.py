@@ -55,8 +55,7 @@ def read_jpeg(data: bytes, limits: ImageLimits, *, min_side: int) -> np.ndarray:
     try:
         pixels: np.ndarray = simplejpeg.decode_jpeg(data, header.space, min_height=side, min_width=side)
     except ValueError as error:
-        reason = Reason.TRUNCATED if "remature end" in str(error) else Reason.UNDECODABLE
-        raise ImageRejected(reason, f"JPEG: {error}") from error
+        raise ImageRejected(_reason(str(error)), f"JPEG: {error}") from error
     if header.space == "CMYK":
         pixels = _rgb_of_inverted_cmyk(pixels)
     elif header.space == "GRAY":
@@ -109,6 +108,15 @@ def _read_frame(marker: int, segment: bytes) -> tuple[int, int, str, bool]:
             "allowed are baseline and progressive ones with 1, 3 or 4 of 8 bits",
         )
     return int.from_bytes(segment[3:5]), int.from_bytes(segment[1:3]), space, marker == _PROGRESSIVE
+
+
+def _reason(message: str) -> Reason:
+    """The reject reason for what libjpeg-turbo says of a JPEG that it will not decode, or only with a warning."""
+    if "remature end" in message:
+        return Reason.TRUNCATED
+    if "subsampling" in message:  # valid, but a layout of colour planes that its fast interface does not know
+        return Reason.UNSUPPORTED_FORMAT
+    return Reason.UNDECODABLE
 
 
 def _rgb_of_inverted_cmyk(inks: np.ndarray) -> np.ndarray:
