@@ -44,6 +44,8 @@ class CellAnswers:
     """float32 [n]: calibrated probability of the label, 0..1"""
     features: np.ndarray
     """float32 [n, width]: the network's layer before the logits"""
+    pixels: np.ndarray
+    """uint8 [n, channels, size, size]: the model input"""
     rejects: list[Reject]
     """In the order of the cells."""
     prepare_s: float
@@ -79,6 +81,7 @@ class Classifier:
             label_ids=answers.label_ids,
             confidences=answers.confidences,
             features=scores.features,
+            pixels=batch.pixels,
             rejects=batch.rejects,
             prepare_s=prepared - started,
             score_s=scored - prepared,

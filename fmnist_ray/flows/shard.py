@@ -155,6 +155,7 @@ class _ShardWork:
         statistics = self.statistics
         known = None if truth is None else truth[answers.positions]
         statistics.add_predictions(answers.label_ids, answers.confidences, known)
+        statistics.add_images(answers.pixels)
         statistics.add_rejects(reject.reason for reject in answers.rejects)
         statistics.num_null_ids += rows.ids.null_count
         statistics.bytes_read += sum(len(cell) for cell in rows.images if isinstance(cell, bytes))
