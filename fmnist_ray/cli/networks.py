@@ -3,42 +3,51 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fmnist_ray.cli.console import Output
 
+if TYPE_CHECKING:
+    from fmnist_ray.networks.architectures import Architecture
+    from fmnist_ray.networks.profile import Layer
+
 
 def list_architectures(output: Output) -> None:
-    """Every named network with its size, at 28 x 28 pixels grey and ten classes."""
-    from fmnist_ray.networks.architectures import ARCHITECTURES, build_network
-    from fmnist_ray.networks.profile import profile
+    """Every named network with its size, for ten classes."""
+    from fmnist_ray.networks.architectures import ARCHITECTURES
 
     found: list[dict[str, Any]] = []
     for name, architecture in ARCHITECTURES.items():
-        layers = profile(build_network(name, num_labels=10, channels=1, size=28), size=28)
+        layers = _layers(name)
         found.append(
             {
                 "name": name,
                 "num_parameters": sum(layer.num_parameters for layer in layers),
                 "multiply_adds": sum(layer.multiply_adds for layer in layers),
-                "input": "28 x 28 grey",
+                "input": _input(architecture),
                 "origin": architecture.origin,
             }
         )
     rows = [
-        (entry["name"], f"{entry['num_parameters']:,}", f"{entry['multiply_adds'] / 1e6:.1f} M", entry["origin"])
+        (
+            entry["name"],
+            f"{entry['num_parameters']:,}",
+            f"{entry['multiply_adds'] / 1e6:,.1f} M",
+            entry["input"],
+            entry["origin"],
+        )
         for entry in found
     ]
-    output.table("Architectures, for 28 x 28 pixels grey", ("name", "parameters", "multiply-adds", "origin"), rows)
+    output.table("Architectures", ("name", "parameters", "multiply-adds", "input", "origin"), rows)
     output.result({"architectures": found})
 
 
 def describe_architecture(name: str, output: Output) -> None:
     """The layer table of one network."""
-    from fmnist_ray.networks.architectures import build_network
-    from fmnist_ray.networks.profile import profile
+    from fmnist_ray.networks.architectures import find_architecture
 
-    layers = profile(build_network(name, num_labels=10, channels=1, size=28), size=28)
+    architecture = find_architecture(name)
+    layers = _layers(name)
     rows = [
         (
             layer.name,
@@ -49,7 +58,9 @@ def describe_architecture(name: str, output: Output) -> None:
         )
         for layer in layers
     ]
-    output.table(f"{name}, for 28 x 28 pixels grey", ("layer", "kind", "output", "parameters", "multiply-adds"), rows)
+    output.table(
+        f"{name}, for {_input(architecture)}", ("layer", "kind", "output", "parameters", "multiply-adds"), rows
+    )
     output.result(
         {
             "name": name,
@@ -58,3 +69,17 @@ def describe_architecture(name: str, output: Output) -> None:
             "layers": [dataclasses.asdict(layer) for layer in layers],
         }
     )
+
+
+def _layers(name: str) -> list[Layer]:
+    from fmnist_ray.networks.architectures import build_network, find_architecture
+    from fmnist_ray.networks.profile import profile
+
+    architecture = find_architecture(name)
+    size = architecture.size
+    return profile(build_network(name, num_labels=10, channels=architecture.channels, size=size), size=size)
+
+
+def _input(architecture: Architecture) -> str:
+    colour = "grey" if architecture.channels == 1 else "RGB"
+    return f"{architecture.size} x {architecture.size} {colour}"

@@ -74,6 +74,8 @@ class TrainSettings:
     """Name of the network in `networks/`."""
     architecture_args: dict[str, Any] = field(default_factory=dict)
     """Arguments of the network beyond its input and labels, such as `dropout`."""
+    pretrained: bool = False
+    """Start a torchvision architecture from its ImageNet weights."""
     epochs: int = 10
     """Passes over the training data."""
     batch_size: int = 128

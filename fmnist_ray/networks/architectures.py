@@ -23,6 +23,10 @@ class Architecture:
     """Takes `num_labels`, `channels`, `size` and the network's own arguments."""
     origin: str
     """Where it comes from, in one sentence."""
+    size: int = 28
+    """Pixels per side that it was made for; most take others too."""
+    channels: int = 1
+    """1 for grey, 3 for RGB."""
 
 
 _SEED = "published"
@@ -62,6 +66,26 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+def _backbone(**args: Any) -> Network:
+    from fmnist_ray.networks.backbones import backbone_network  # torchvision takes seconds to import
+
+    return backbone_network(**args)
+
+
+_BACKBONE_SIZES = {
+    "resnet18": 224,
+    "mobilenet_v3_small": 224,
+    "efficientnet_b0": 224,
+    "vgg16": 224,
+    "densenet121": 224,
+    "inception_v3": 299,
+}
+ARCHITECTURES |= {
+    name: Architecture(partial(_backbone, backbone=name), "torchvision, for transfer to photos", size, channels=3)
+    for name, size in _BACKBONE_SIZES.items()
+}
+
+
 def _ensemble(**args: Any) -> Network:
     return ensemble_network(build=build_network, **args)
 
@@ -71,16 +95,22 @@ ENSEMBLE = "ensemble"
 ARCHITECTURES[ENSEMBLE] = Architecture(_ensemble, "Mean of `members` networks of architecture `member`, one per seed")
 
 
+def find_architecture(name: str) -> Architecture:
+    """The architecture of that name; `SettingError` names the nearest for an unknown one."""
+    if name not in ARCHITECTURES:
+        near = difflib.get_close_matches(name, ARCHITECTURES, n=3, cutoff=0.4) or sorted(ARCHITECTURES)
+        raise SettingError(f"There is no architecture {name!r}; the nearest are {', '.join(near)}.")
+    return ARCHITECTURES[name]
+
+
 def build_network(name: str, *, num_labels: int, channels: int, size: int, **args: Any) -> Network:
     """The network `name` with fresh weights, for `num_labels` classes and images [channels, size, size].
 
     Raises `SettingError` for an unknown name, for arguments it does not have, and for images it can't take.
     """
-    if name not in ARCHITECTURES:
-        near = difflib.get_close_matches(name, ARCHITECTURES, n=3, cutoff=0.4) or sorted(ARCHITECTURES)
-        raise SettingError(f"There is no architecture {name!r}; the nearest are {', '.join(near)}.")
+    architecture = find_architecture(name)
     try:
-        return ARCHITECTURES[name].build(num_labels=num_labels, channels=channels, size=size, **args)
+        return architecture.build(num_labels=num_labels, channels=channels, size=size, **args)
     except TypeError as error:
         raise SettingError(f"Architecture {name} can't take the arguments {args}: {error}.") from error
     except RuntimeError as error:

@@ -53,7 +53,12 @@ class TrainingJob:
 
     def start(self, world: World) -> TrainingRun:
         """The run of one worker, before its first epoch."""
-        return TrainingRun(self.fresh_network(), self.train.split(), self.validation.split(), self.settings, world)
+        network = self.fresh_network()
+        if self.settings.pretrained:
+            from fmnist_ray.networks.backbones import load_pretrained  # torchvision takes seconds to import
+
+            load_pretrained(network, self.settings.architecture)
+        return TrainingRun(network, self.train.split(), self.validation.split(), self.settings, world)
 
 
 def join_networks(networks: list[Network], settings: TrainSettings, *, num_labels: int, size: int) -> Network:

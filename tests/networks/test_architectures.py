@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torchvision.models as zoo
 
 from fmnist_ray.errors import SettingError
 from fmnist_ray.networks.architectures import ARCHITECTURES, build_network
+from fmnist_ray.networks.backbones import load_pretrained
 
 COUNTS = {
     "keras_cnn3": 93_322,
@@ -37,7 +39,11 @@ def test_keras_counts_the_running_statistics_of_bn_cnn_too() -> None:
     assert sum(weight.numel() for weight in network.parameters()) + running == 242_442
 
 
-@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+OWN = sorted(name for name, architecture in ARCHITECTURES.items() if architecture.size == 28)
+BACKBONES = sorted(set(ARCHITECTURES) - set(OWN))
+
+
+@pytest.mark.parametrize("name", OWN)
 def test_every_network_takes_other_labels_sizes_and_colours(name: str) -> None:
     network = build_network(name, num_labels=7, channels=3, size=40).eval()
     with torch.no_grad():
@@ -47,7 +53,36 @@ def test_every_network_takes_other_labels_sizes_and_colours(name: str) -> None:
     assert features.isfinite().all()
 
 
-@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+@pytest.mark.parametrize("name", [name for name in BACKBONES if name != "vgg16"])  # 134 million weights
+def test_backbones_take_grey_photos_of_other_sizes(name: str) -> None:
+    network = build_network(name, num_labels=7, channels=1, size=96).eval()
+    with torch.no_grad():
+        logits, features = network(torch.zeros(2, 1, 96, 96, dtype=torch.uint8))
+    assert logits.shape == (2, 7)
+    assert features.ndim == 2
+
+
+def test_a_photo_too_small_for_a_backbone_is_refused() -> None:
+    with pytest.raises(SettingError, match="densenet121 can't take images of 28 x 28"):
+        build_network("densenet121", num_labels=7, channels=3, size=28)
+
+
+def test_pretrained_weights_exist_for_backbones_only() -> None:
+    network = build_network("bn_cnn", num_labels=10, channels=1, size=28)
+    with pytest.raises(SettingError, match="only, not for bn_cnn"):
+        load_pretrained(network, "bn_cnn")
+
+
+def test_pretrained_weights_are_taken_from_torchvisions_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build_network("mobilenet_v3_small", num_labels=3, channels=3, size=64)
+    given = zoo.mobilenet_v3_small().state_dict()
+    monkeypatch.setattr(zoo.MobileNet_V3_Small_Weights.IMAGENET1K_V1, "get_state_dict", lambda **options: given)
+    load_pretrained(network, "mobilenet_v3_small")
+    body = network.body.network
+    assert torch.equal(body.features[0][0].weight, given["features.0.0.weight"])
+
+
+@pytest.mark.parametrize("name", OWN)
 def test_the_same_seed_gives_the_same_weights(name: str) -> None:
     weights = []
     for _ in range(2):
