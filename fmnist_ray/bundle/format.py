@@ -100,6 +100,12 @@ def bundle_uri(name_or_uri: str) -> str:
     return name_or_uri
 
 
+def node_uri(name_or_uri: str) -> str:
+    """What to tell another node: a shipped bundle's bare name, since its package may lie elsewhere, or a full place."""
+    shipped = bundle_uri(name_or_uri) != name_or_uri
+    return name_or_uri if shipped else open_store(name_or_uri).uri
+
+
 def write_bundle(store: Store, spec: BundleSpec, files: dict[str, bytes]) -> str:
     """Write a bundle and return its digest. The manifest goes last: a folder without it is no bundle."""
     content = {**files, SPEC: spec.to_json()}

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fmnist_ray.catalogue.build import UNFINISHED
 from fmnist_ray.catalogue.plan import InputFile, Shard
 from fmnist_ray.config.classify import ColumnNames
 from fmnist_ray.errors import CatalogueError, NotFoundError
@@ -77,7 +78,10 @@ def list_inputs(uri: str) -> tuple[Store, list[ObjectInfo]]:
         return parent, [parent.info(name)]
     except NotFoundError:
         store = open_store(uri)
-    found = [info for info in store.list() if _is_input(info.key)]
+    listed = list(store.list())
+    if any(info.key == UNFINISHED for info in listed):
+        raise CatalogueError(f"{uri} was not built to its end: run the same fmnist-ray catalogue build again.")
+    found = [info for info in listed if _is_input(info.key)]
     if not found:
         raise CatalogueError(f"No catalogue at {uri}: name a Parquet file, or a folder with .parquet files below it.")
     return store, found

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -13,7 +13,7 @@ from fmnist_ray.cli.console import Output, failures
 
 if TYPE_CHECKING:
     from fmnist_ray.config.classify import ClassifySettings
-    from fmnist_ray.flows.classify import RunSummary
+    from fmnist_ray.flows.classify import Executor, RunSummary
 
 EPILOG = (
     "Example: fmnist-ray classify catalogue.parquet --out results --keep title. The same command again resumes a run "
@@ -66,12 +66,15 @@ def classify(
 
 def run_classify(settings: ClassifySettings, output: Output, *, address: str | None) -> RunSummary:
     """Run the flow on Ray with a progress bar; also used by `demo`."""
-    from fmnist_ray.distributed.executor import RayExecutor
     from fmnist_ray.flows.classify import classify as classify_catalogue
 
-    executor = RayExecutor(address=address, runtime=settings.runtime, workers=settings.workers)
-    with contextlib.closing(executor), output.progress("rows") as on_progress:
-        return classify_catalogue(settings, executor, on_progress=on_progress)
+    def open_executor() -> AbstractContextManager[Executor]:
+        from fmnist_ray.distributed.executor import open_executor as on_ray
+
+        return on_ray(address=address, runtime=settings.runtime, workers=settings.workers)
+
+    with output.progress("rows") as on_progress:
+        return classify_catalogue(settings, open_executor, on_progress=on_progress)
 
 
 def show_summary(summary: RunSummary, output: Output) -> None:

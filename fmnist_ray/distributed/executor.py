@@ -28,47 +28,46 @@ _CPU_SHARE = 0.8
 """CPUs that a worker reserves. Less than one, because a Ray Data pool that takes every CPU of a cluster hangs."""
 
 
-class RayExecutor:
-    """Runs shards on Ray. The cluster is joined or started with the first shard, and left by `close`."""
+@contextlib.contextmanager
+def open_executor(
+    *, address: str | None = None, runtime: Runtime | None = None, workers: int | None = None
+) -> Iterator[RayExecutor]:
+    """An executor on the cluster at `address`, or on an embedded Ray that ends with it; see `session.connect`.
 
-    def __init__(self, *, address: str | None, runtime: Runtime | None, workers: int | None) -> None:
-        self._address = address
+    `runtime` None takes GPUs where there are any, `workers` None one worker per CPU or per GPU. `ClusterError` when the
+    cluster has less than what was asked for.
+    """
+    with connect(address):
+        cpus, gpus = _cluster_count("CPU"), _cluster_count("GPU")
+        runtime = runtime or ("gpu" if gpus else "cpu")
+        if runtime == "gpu" and not gpus:
+            raise ClusterError("--runtime gpu was asked for, but the cluster has no GPU: use --runtime cpu.")
+        if runtime == "cpu" and workers and workers > cpus:
+            raise ClusterError(f"{workers} workers were asked for, but the cluster has {cpus} CPUs: ask for fewer.")
+        yield RayExecutor(runtime=runtime, workers=workers or max(1, gpus if runtime == "gpu" else cpus))
+
+
+class RayExecutor:
+    """Runs shards on the connected cluster. Made by `open_executor`."""
+
+    def __init__(self, *, runtime: Runtime, workers: int) -> None:
         self._runtime = runtime
         self._workers = workers
-        self._session = contextlib.ExitStack()
-        self._facts: dict[str, Any] = {}
 
     @property
     def facts(self) -> dict[str, Any]:
-        """`num_workers` and `runtime`, once a shard has run."""
-        return self._facts
-
-    def close(self) -> None:
-        """Leave the cluster; an embedded one ends."""
-        self._session.close()
+        """`num_workers` and `runtime`."""
+        return {"num_workers": self._workers, "runtime": self._runtime}
 
     def run(self, settings: WorkerSettings, shard_ids: Sequence[str]) -> Iterator[ShardOutcome]:
         """The outcomes of the shards, in the order in which they end. `WorkerDiedError` when a worker process ends."""
-        if not self._facts:
-            self._session.enter_context(connect(self._address))
-            self._facts = self._place()
-        settings = dataclasses.replace(settings, runtime=self._facts["runtime"])
-        outcomes = _dispatch(settings, shard_ids, min(self._facts["num_workers"], len(shard_ids)))
+        settings = dataclasses.replace(settings, runtime=self._runtime)
+        outcomes = _dispatch(settings, shard_ids, min(self._workers, len(shard_ids)))
         try:
             for row in outcomes.iter_rows():
                 yield ShardOutcome(**json.loads(row["outcome"]))
         except RayError as error:
             raise WorkerDiedError(f"A worker process ended without an answer ({type(error).__name__}).") from error
-
-    def _place(self) -> dict[str, Any]:
-        """Where the workers will run: on GPUs where there are any, else on CPUs."""
-        cpus, gpus = _cluster_count("CPU"), _cluster_count("GPU")
-        runtime: Runtime = self._runtime or ("gpu" if gpus else "cpu")
-        if runtime == "gpu" and not gpus:
-            raise ClusterError("--runtime gpu was asked for, but the cluster has no GPU: use --runtime cpu.")
-        if runtime == "cpu" and self._workers and self._workers > cpus:
-            raise ClusterError(f"{self._workers} workers were asked for, but the cluster has {cpus} CPUs.")
-        return {"num_workers": self._workers or (gpus if runtime == "gpu" else max(1, cpus)), "runtime": runtime}
 
 
 def _dispatch(settings: WorkerSettings, shard_ids: Sequence[str], workers: int) -> ray.data.Dataset:

@@ -58,20 +58,19 @@ def _embedded(num_cpus: int) -> Iterator[None]:
     _remove_left_behind()
     folder = tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-", dir=_FOLDER_PLACE)
     try:
-        ray.init(
-            address="local",
-            num_cpus=num_cpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            _temp_dir=folder,
-        )
+        try:
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _temp_dir=folder,
+            )
+        except Exception as error:  # Ray raises a bare Exception when its processes are late
+            raise ClusterError(f"Ray could not be started on this machine ({_first_line(error)}).") from error
         yield
-    except RuntimeError as error:
-        if ray.is_initialized():
-            raise
-        raise ClusterError(f"Ray could not be started on this machine ({_first_line(error)}).") from error
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)

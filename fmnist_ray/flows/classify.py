@@ -6,12 +6,13 @@ import dataclasses
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from fmnist_ray import errors
-from fmnist_ray.bundle.format import Bundle, bundle_uri, read_bundle
+from fmnist_ray.bundle.format import Bundle, node_uri, read_bundle
 from fmnist_ray.catalogue.commit import Commit, claim, commit_run, read_commit
 from fmnist_ray.catalogue.plan import Plan, make_plan
 from fmnist_ray.catalogue.reader import inspect_inputs, list_inputs
@@ -36,7 +37,7 @@ class Executor(Protocol):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """`num_workers` and `runtime`, once a shard has run."""
+        """`num_workers` and `runtime`."""
 
     def run(self, settings: WorkerSettings, shard_ids: Sequence[str]) -> Iterator[ShardOutcome]:
         """The outcomes of the shards, in any order. `WorkerDiedError` when a worker ends without one."""
@@ -68,13 +69,17 @@ class RunSummary:
 
 
 def classify(
-    settings: ClassifySettings, executor: Executor, *, on_progress: Callable[[int, int], None] | None = None
+    settings: ClassifySettings,
+    open_executor: Callable[[], AbstractContextManager[Executor]],
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> RunSummary:
     """Classify a catalogue, exactly once per row, and commit the whole.
 
-    The same call resumes a run that was ended in any way, and is quick when there is nothing left to do. `on_progress`
-    is told the finished and the planned number of rows. Raises `InputError` for what can't be used,
-    `OutputTakenError` when the place holds another plan's run, `IncompleteError` when shards are left.
+    The same call resumes a run that was ended in any way, and is quick when there is nothing left to do: the executor
+    is opened only for shards without a receipt. `on_progress` is told the finished and the planned number of rows.
+    Raises `InputError` for what can't be used, `OutputTakenError` when the place holds another plan's run,
+    `IncompleteError` when shards are left.
     """
     started = time.perf_counter()
     bundle = read_bundle(settings.bundle)
@@ -82,19 +87,19 @@ def classify(
     out = open_store(settings.out_uri)
     plan = claim(out, planned, replace=settings.replace)
     worker = WorkerSettings(
-        out_uri=out.uri, plan_id=plan.plan_id, catalogue_uri=catalogue_uri, bundle_uri=bundle_uri(settings.bundle)
+        out_uri=out.uri, plan_id=plan.plan_id, catalogue_uri=catalogue_uri, bundle_uri=node_uri(settings.bundle)
     )
     commit = read_commit(out)
     resumed = len(plan.shards)
     if commit is None or commit.plan_id != plan.plan_id:
         receipts = read_receipts(out, plan)
-        resumed = len(receipts)
-        num_rows_before = sum(receipt.num_rows for receipt in receipts.values())
-        receipts = _complete(out, plan, receipts, worker, executor, on_progress or (lambda done, total: None))
-        elapsed_s = time.perf_counter() - started
-        facts = _facts(settings, bundle, executor, elapsed_s, plan.num_rows - num_rows_before) | {
-            "num_shards": len(plan.shards)
-        }
+        resumed, before = len(receipts), _num_rows(receipts)
+        facts: dict[str, Any] = {"num_workers": 0, "runtime": None}
+        if resumed < len(plan.shards):
+            with open_executor() as executor:
+                receipts = _complete(out, plan, receipts, worker, executor, on_progress or (lambda done, total: None))
+                facts = dict(executor.facts)
+        facts |= _facts(settings, bundle, plan, time.perf_counter() - started, plan.num_rows - before)
         commit = commit_run(out, plan, receipts, statistics=_merged(receipts, bundle), facts=facts)
     report_uri = write_report(out, commit)
     elapsed_s = time.perf_counter() - started
@@ -141,7 +146,7 @@ def _complete(
                 f"{len(pending)} of {len(plan.shards)} shards could not be done, {pending[0]} among them "
                 f"({trouble.rstrip('. ')}). What is done is kept: run the same command again to resume."
             )
-        done = sum(receipt.num_rows for receipt in receipts.values())
+        done = _num_rows(receipts)
         on_progress(done, plan.num_rows)
         try:
             for outcome in executor.run(worker, pending):
@@ -173,10 +178,12 @@ def _merged(receipts: Mapping[str, Receipt], bundle: Bundle) -> dict[str, Any]:
     return total.to_dict()
 
 
-def _facts(
-    settings: ClassifySettings, bundle: Bundle, executor: Executor, elapsed_s: float, num_rows: int
-) -> dict[str, Any]:
-    """What the report says of the run besides its rows."""
+def _num_rows(receipts: Mapping[str, Receipt]) -> int:
+    return sum(receipt.num_rows for receipt in receipts.values())
+
+
+def _facts(settings: ClassifySettings, bundle: Bundle, plan: Plan, elapsed_s: float, num_rows: int) -> dict[str, Any]:
+    """What the report says of the run besides its rows and workers."""
     return {
         "catalogue_uri": settings.catalogue_uri,
         "bundle": settings.bundle,
@@ -184,8 +191,7 @@ def _facts(
         "architecture": bundle.spec.architecture,
         "labels": list(bundle.spec.labels),
         "precision": settings.precision,
-        "runtime": executor.facts.get("runtime"),
-        "num_workers": executor.facts.get("num_workers"),
+        "num_shards": len(plan.shards),
         "committed_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "elapsed_s": round(elapsed_s, 3),
         "rows_per_s": round(num_rows / elapsed_s, 1) if num_rows else None,

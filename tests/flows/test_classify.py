@@ -6,6 +6,7 @@ import io
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def run(tiny_bundle: Path, out: Path, in_process: Any) -> Run:
 
     def start(catalogue: Path, executor: Any = None, **options: Any) -> RunSummary:
         chosen = {"catalogue_uri": str(catalogue), "out_uri": str(out), "bundle": str(tiny_bundle), **options}
-        return classify(ClassifySettings(**chosen), executor or in_process())
+        chosen_executor = executor or in_process()
+        return classify(ClassifySettings(**chosen), lambda: nullcontext(chosen_executor))
 
     return start
 
@@ -215,7 +217,7 @@ def test_every_row_ends_exactly_once_in_predictions_or_rejects(
         bundle=str(tiny_bundle),
         shard_rows=data.draw(st.integers(1, 20), label="shard rows"),
     )
-    classify(chosen, in_process())
+    classify(chosen, lambda: nullcontext(in_process()))
     results = fmnist_ray.open_results(str(folder / "out"))
     found: Counter[tuple[str, int, str | None]] = Counter()
     for table in (results.predictions(), results.rejects()):
