@@ -1,0 +1,113 @@
+"""The baseline: the same catalogue and the same network as Ray's documentation would have one write it.
+
+    python tests/benchmarks/plain_pipeline.py CATALOGUE OUT BUNDLE
+
+`read_parquet -> map_batches(decode with Pillow) -> map_batches(fp32 torch actors) -> write_parquet`, in Ray's own
+formats and defaults. What a user with two cores has to set is set, and what a careful one would set too:
+
+- actors reserve half a CPU each: two whole ones on two CPUs leave none to read with, and the pipeline hangs;
+- one torch thread per actor, evaluation and inference mode, channels last, and the fastest batch size that was found;
+- no dashboard, no progress bars, nothing reported.
+
+`RAY_DATA_PARQUET_FOOTER_NUM_ACTORS` keeps its default, as it does for whoever has not read Ray's source.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import logging
+import os
+from typing import Any
+
+import numpy as np
+import ray
+import ray.data
+import torch
+from PIL import Image
+from safetensors.torch import load
+
+from fmnist_ray.bundle.format import WEIGHTS, read_bundle
+from fmnist_ray.networks.architectures import build_network
+
+ACTOR_CLASS = "TorchClassifier"
+SETTINGS: dict[str, Any] = {"batch_size": 64, "channels_last": True, "num_cpus_per_actor": 0.5}
+"""The fastest of what was tried, see the module's docstring."""
+
+Batch = dict[str, np.ndarray]
+
+
+def decode(batch: Batch) -> Batch:
+    """Pixels uint8 [n, 1, 28, 28] of encoded images."""
+    pixels = np.stack([np.asarray(Image.open(io.BytesIO(cell))) for cell in batch["image"]])
+    return {"product_id": batch["product_id"], "pixels": pixels[:, None]}
+
+
+class TorchClassifier:
+    """An actor of Ray Data: the bundle's network, in torch."""
+
+    def __init__(self, bundle_uri: str, *, channels_last: bool) -> None:
+        torch.set_num_threads(1)
+        bundle = read_bundle(bundle_uri)
+        spec = bundle.spec
+        network = build_network(
+            spec.architecture,
+            num_labels=len(spec.labels),
+            channels=spec.preparation.channels,
+            size=spec.preparation.size,
+            **spec.architecture_args,
+        )
+        network.load_state_dict(load(bundle.files[WEIGHTS]))
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        self._network = network.eval().to(memory_format=layout)
+        self._temperature = spec.temperature
+
+    def __call__(self, batch: Batch) -> Batch:
+        with torch.inference_mode():
+            logits, _ = self._network(torch.tensor(batch["pixels"]))
+            confidences, label_ids = torch.softmax(logits / self._temperature, dim=1).max(dim=1)
+        return {
+            "product_id": batch["product_id"],
+            "label_id": label_ids.numpy().astype(np.int16),
+            "confidence": confidences.numpy(),
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Classify a catalogue as Ray's documentation would.")
+    parser.add_argument("catalogue")
+    parser.add_argument("out")
+    parser.add_argument("bundle")
+    parser.add_argument("--batch-size", type=int, default=SETTINGS["batch_size"])
+    parser.add_argument("--channels-last", action=argparse.BooleanOptionalAction, default=SETTINGS["channels_last"])
+    parser.add_argument("--temp-dir", help="Where Ray keeps its session.")
+    arguments = parser.parse_args()
+    cores = os.cpu_count() or 1
+    ray.init(
+        address="local",
+        num_cpus=cores,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        _temp_dir=arguments.temp_dir,
+    )
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    (
+        ray.data.read_parquet(arguments.catalogue)
+        .map_batches(decode, batch_size=arguments.batch_size, batch_format="numpy")
+        .map_batches(
+            TorchClassifier,
+            fn_constructor_args=(arguments.bundle,),
+            fn_constructor_kwargs={"channels_last": arguments.channels_last},
+            batch_size=arguments.batch_size,
+            batch_format="numpy",
+            compute=ray.data.ActorPoolStrategy(size=cores),
+            num_cpus=SETTINGS["num_cpus_per_actor"],
+        )
+        .write_parquet(arguments.out)
+    )
+    ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()
