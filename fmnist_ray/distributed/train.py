@@ -79,7 +79,7 @@ def train_on_ray(job: TrainingJob, place: TrainingPlace, report: Report) -> Trai
     if isinstance(result.return_value, FmnistRayError):  # type: ignore[attr-defined]  # Ray's types are of Train V1
         raise result.return_value  # type: ignore[attr-defined]
     assert result.checkpoint is not None
-    return _read_state(result.checkpoint)
+    return read_state(result.checkpoint)
 
 
 def _train_worker(config: dict[Any, Any]) -> Any:
@@ -101,7 +101,7 @@ def _train_worker(config: dict[Any, Any]) -> Any:
     try:
         run = job.start(world)
         if (checkpoint := ray.train.get_checkpoint()) is not None:
-            run.restore(_read_state(checkpoint))
+            run.restore(read_state(checkpoint))
         run.run(on_epoch)
     except FmnistRayError as error:
         return error
@@ -116,7 +116,8 @@ def _failure_config(place: TrainingPlace) -> ray.train.FailureConfig:
     )
 
 
-def _read_state(checkpoint: ray.train.Checkpoint) -> TrainState:
+def read_state(checkpoint: ray.train.Checkpoint) -> TrainState:
+    """The state that a checkpoint of Ray holds."""
     with checkpoint.as_directory() as folder:
         return TrainState.from_bytes(open_store(folder).get(STATE))
 
