@@ -15,7 +15,7 @@ from fmnist_ray.errors import ClusterError
 from fmnist_ray.networks.data import LabelledImages
 from fmnist_ray.networks.job import TrainingJob
 
-pytestmark = pytest.mark.filterwarnings(r"ignore:.*:Warning:ray\..*")
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings(r"ignore:.*:Warning:ray\..*")]
 
 BASE = TrainSettings(architecture="ann", epochs=4, batch_size=32)
 
