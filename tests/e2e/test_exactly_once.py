@@ -128,6 +128,22 @@ class Reader(threading.Thread):
 
 
 @pytest.fixture
+def start(catalogue: Path, tmp_path: Path) -> Iterator[Callable[[], Command]]:
+    """Starts the command into `tmp_path / "out"`; what still runs when the test ends is killed."""
+    commands: list[Command] = []
+
+    def command() -> Command:
+        commands.append(Command(catalogue, tmp_path / "out", tmp_path / "log"))
+        return commands[-1]
+
+    yield command
+    for started in commands:
+        if started.process.poll() is None:
+            for process in [*started.family(), started.process]:
+                process.kill()
+
+
+@pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
     watching = Reader(tmp_path / "out")
     watching.start()
@@ -138,11 +154,11 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 @pytest.mark.timeout(900)
 def test_worker_command_and_ray_are_killed_and_every_row_is_there_once(
-    catalogue: Path, undisturbed: dict[str, list[Any]], reader: Reader, tmp_path: Path
+    start: Callable[[], Command], undisturbed: dict[str, list[Any]], reader: Reader, tmp_path: Path
 ) -> None:
     out, log = tmp_path / "out", tmp_path / "log"
 
-    first = Command(catalogue, out, log)
+    first = start()
     first.wait_for_receipts(2)
     first.family(lambda name: name.startswith("ray::") and "_ShardActor" in name)[0].kill()
     first.wait_for_receipts(20)
@@ -154,7 +170,7 @@ def test_worker_command_and_ray_are_killed_and_every_row_is_there_once(
     assert 20 <= done < NUM_ROWS // SHARD_ROWS
     attempts = len(list(out.glob("data/*/*.predictions.parquet")))
 
-    second = Command(catalogue, out, log)
+    second = start()
     second.wait_for_receipts(done + 10)
     for process in second.family():
         process.kill()
@@ -164,7 +180,7 @@ def test_worker_command_and_ray_are_killed_and_every_row_is_there_once(
     assert done < NUM_ROWS // SHARD_ROWS
     assert reader.seen == {0}
 
-    third = Command(catalogue, out, log)
+    third = start()
     third.wait_for_receipts(done + 1)
     third.family()
     code, summary = third.end()
