@@ -40,7 +40,8 @@ def test_a_killed_worker_resumes_from_the_last_checkpoint(tmp_path: Path) -> Non
     def kill_once(metrics: EpochMetrics) -> None:
         seen.append(metrics.epoch)
         if metrics.epoch == 3 and not killed:
-            killed.extend(p.pid for p in psutil.process_iter() if p.name().startswith("ray::RayTrainW"))
+            own = psutil.Process().children(recursive=True)
+            killed.extend(process.pid for process in own if process.name().startswith("ray::RayTrainW"))
             os.kill(killed[0], signal.SIGKILL)
 
     with connect(num_cpus=2):
