@@ -84,12 +84,8 @@ def head() -> Iterator[Head]:
                 time.sleep(0.5)
             yield started
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait(30)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(30)
 
 
 def last_json(output: str) -> dict[str, object]:

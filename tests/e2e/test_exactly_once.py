@@ -103,9 +103,13 @@ class Command:
         return self.process.returncode, json.loads(stdout) if stdout else {}
 
     def left_behind(self) -> list[psutil.Process]:
-        """Processes that the command started and that do not end by themselves. Ray's agents take a minute to notice
-        that the rest of their Ray was killed."""
-        return psutil.wait_procs(list(self._family.values()), timeout=100)[1]
+        """Processes that the command started and that do not end by themselves. Two of Ray's own, its agents, need a
+        minute to notice that the rest was killed; they are ended here."""
+        _, alive = psutil.wait_procs(list(self._family.values()), timeout=20)
+        for process in alive:
+            if process.name() in ("ray::DashboardAgent", "ray::RuntimeEnvAgent"):
+                process.kill()
+        return psutil.wait_procs(alive, timeout=10)[1]
 
 
 class Reader(threading.Thread):
