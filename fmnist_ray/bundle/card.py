@@ -34,8 +34,8 @@ def model_card(spec: BundleSpec) -> bytes:
         "",
         "## Limits",
         "",
-        "Confidence is calibrated for photos like the training images: one product, cut out, on a plain background. "
-        "A photo of something else gets one of these classes too.",
+        "Confidence is calibrated for photos like the training images. A photo of something else gets one of these "
+        "classes too.",
         "",
         "## Files",
         "",

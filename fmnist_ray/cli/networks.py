@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from fmnist_ray.networks.profile import Layer
 
 
-def list_architectures(output: Output) -> None:
+def show_networks(name: str | None, output: Output) -> None:
+    """The layers of the network `name`, or every named network where there is no name."""
+    if name is None:
+        _list_architectures(output)
+    else:
+        _describe_architecture(name, output)
+
+
+def _list_architectures(output: Output) -> None:
     """Every named network with its size, for ten classes."""
     from fmnist_ray.networks.architectures import ARCHITECTURES
 
@@ -42,7 +50,7 @@ def list_architectures(output: Output) -> None:
     output.result({"architectures": found})
 
 
-def describe_architecture(name: str, output: Output) -> None:
+def _describe_architecture(name: str, output: Output) -> None:
     """The layer table of one network."""
     from fmnist_ray.networks.architectures import find_architecture
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shlex
 import sys
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fmnist_ray.cli import options
 from fmnist_ray.cli.console import Output, failures
-from fmnist_ray.cli.networks import describe_architecture, list_architectures
+from fmnist_ray.cli.networks import show_networks
 from fmnist_ray.errors import SettingError
 
 if TYPE_CHECKING:
     from fmnist_ray.config.train import TrainSettings
+    from fmnist_ray.distributed.train import TrainingPlace
     from fmnist_ray.flows.train import TrainOutcome
     from fmnist_ray.networks.training import EpochMetrics
 
@@ -28,22 +30,17 @@ EPILOG = (
 
 def train(
     out: Annotated[str | None, typer.Option(help="Where the bundle goes.")] = None,
-    recipe: Annotated[
-        str, typer.Option(help="Named settings, or a .json file of them; what follows overrides.")
-    ] = "plain",
+    recipe: Annotated[str, typer.Option(help="Named settings, or a .json file; what follows overrides.")] = "plain",
     arch: Annotated[str | None, typer.Option(help="Architecture.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images per step, over all workers together.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    change: Annotated[
-        list[str] | None, typer.Option("--set", help="Any other setting, as NAME=VALUE; again for more.")
-    ] = None,
+    change: Annotated[list[str] | None, typer.Option("--set", help="Any setting, NAME=VALUE; again for more.")] = None,
     data: Annotated[str | None, typer.Option(help="A labelled catalogue. Default: Fashion-MNIST.")] = None,
-    image_column: Annotated[str, typer.Option(help="Of --data: encoded image bytes.")] = "image",
-    label_column: Annotated[str, typer.Option(help="Of --data: the class.")] = "label",
+    label_column: Annotated[str | None, typer.Option(help="Of --data: the class. Default: label.")] = None,
     group_column: Annotated[str | None, typer.Option(help="Of --data: rows equal here are never split.")] = None,
-    size: Annotated[int, typer.Option(help="Of --data: pixels per side that images are prepared to.")] = 28,
-    channels: Annotated[int, typer.Option(help="Of --data: 1 for grey, 3 for RGB.")] = 1,
+    size: Annotated[int | None, typer.Option(help="Of --data: pixels per side to prepare to. Default: 28.")] = None,
+    channels: Annotated[int | None, typer.Option(help="Of --data: 1 for grey (default), 3 for RGB.")] = None,
     ensemble: Annotated[int | None, typer.Option(help="Train this many networks and write their mean.")] = None,
     seed: Annotated[int, typer.Option(help="Of the split, the weights, the order of images and their changes.")] = 0,
     workers: Annotated[int, typer.Option(help="Training processes, which share each batch.")] = 1,
@@ -59,75 +56,53 @@ def train(
     """Train a network with Ray Train, on Fashion-MNIST or a labelled catalogue, and write it as a bundle."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
-        if list_archs:
-            return list_architectures(output)
-        if describe:
-            return describe_architecture(describe, output)
+        if list_archs or describe:
+            return show_networks(describe, output)
         if out is None:
             raise SettingError("Name the place of the bundle with --out.")
-        from fmnist_ray.config.train import TrainingSource
+        from fmnist_ray.distributed.session import connect
+        from fmnist_ray.distributed.train import TrainingPlace
         from fmnist_ray.flows.train import find_settings
+        from fmnist_ray.store import open_store
 
-        given = {
+        named = {
             "architecture": arch,
             "epochs": epochs,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
             "ensemble": ensemble,
+            "seed": seed,
+            "source.catalogue_uri": data,
+            "source.label_column": label_column,
+            "source.group_column": group_column,
+            "source.size": size,
+            "source.channels": channels,
         }
-        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        if data is not None:
-            changes["source"] = TrainingSource(
-                catalogue_uri=data,
-                image_column=image_column,
-                label_column=label_column,
-                group_column=group_column,
-                size=size,
-                channels=channels,
-            )
-        settings = dataclasses.replace(find_settings(recipe).override(change or []), seed=seed, **changes)
-        storage = checkpoints or f"{out.rstrip('/')}-training"
-        outcome = _run(
-            settings, output, out, recipe, storage, workers=workers, gpu=gpu, replace=replace, address=address
-        )
+        changes = [f"{name}={json.dumps(value)}" for name, value in named.items() if value is not None]
+        settings = find_settings(recipe).override([*(change or []), *changes])
+        storage = open_store(checkpoints or f"{out.rstrip('/')}-training").uri
+        place = TrainingPlace(storage_uri=storage, workers=workers, gpu=gpu)
+        with connect(address):
+            outcome = _run(settings, place, output, out_uri=out, recipe=recipe, replace=replace)
         _show(outcome, output)
         output.result(dataclasses.asdict(outcome))
 
 
 def _run(
-    settings: TrainSettings,
-    output: Output,
-    out: str,
-    recipe: str,
-    storage: str,
-    *,
-    workers: int,
-    gpu: bool,
-    replace: bool,
-    address: str | None,
+    settings: TrainSettings, place: TrainingPlace, output: Output, *, out_uri: str, recipe: str, replace: bool
 ) -> TrainOutcome:
-    """Connect to Ray and run the flow on it."""
-    from fmnist_ray.distributed.session import connect
-    from fmnist_ray.distributed.train import TrainingPlace, train_on_ray
+    from fmnist_ray.distributed.train import train_on_ray
     from fmnist_ray.flows.train import train as train_bundle
-    from fmnist_ray.store import open_store
 
-    place = TrainingPlace(
-        storage_uri=open_store(storage).uri,
-        workers=workers,
-        gpu=gpu,
+    return train_bundle(
+        settings,
+        out_uri=out_uri,
+        command=shlex.join([PurePath(sys.argv[0]).name, *sys.argv[1:]]),
+        recipe=recipe,
+        replace=replace,
+        execute=lambda job, report: train_on_ray(job, place, report),
+        report=lambda metrics: output.note(_line(metrics)),
     )
-    command = shlex.join([PurePath(sys.argv[0]).name, *sys.argv[1:]])
-    with connect(address):
-        return train_bundle(
-            settings,
-            out_uri=out,
-            command=command,
-            recipe=recipe,
-            replace=replace,
-            execute=lambda job, report: train_on_ray(job, place, report),
-            report=lambda metrics: output.note(_line(metrics)),
-        )
 
 
 def _line(metrics: EpochMetrics) -> str:

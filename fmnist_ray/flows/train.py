@@ -22,12 +22,13 @@ from fmnist_ray.bundle.runtimes import OpenVinoRuntime
 from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.decisions.calibration import expected_calibration_error, fit_temperature
 from fmnist_ray.errors import NotFoundError, OutputTakenError, SettingError
-from fmnist_ray.flows.training_data import load_training_data
+from fmnist_ray.flows.training_data import TrainingData, load_training_data
 from fmnist_ray.images.encode import encode_png
 from fmnist_ray.networks.checkpoint import TrainState
 from fmnist_ray.networks.data import LabelledImages
 from fmnist_ray.networks.export import export_onnx, export_weights
 from fmnist_ray.networks.job import Report, TrainingJob, bundle_architecture, join_networks
+from fmnist_ray.networks.network import Network
 from fmnist_ray.networks.recipes import find_recipe
 from fmnist_ray.store import Store, open_store, split_uri
 
@@ -72,17 +73,7 @@ def train(
     out = open_store(out_uri)
     _check_free(out, replace=replace)
     data = load_training_data(settings)
-    jobs = [
-        TrainingJob(settings=member, num_labels=len(data.labels), train=data.train, validation=data.validation)
-        for member in settings.members()
-    ]
-    states = [execute(job, report) for job in jobs]
-    network = join_networks(
-        [job.finished_network(state) for job, state in zip(jobs, states, strict=True)],
-        settings,
-        num_labels=len(data.labels),
-        size=data.preparation.size,
-    )
+    network, states = _trained(settings, data, execute, report)
     architecture, architecture_args = bundle_architecture(settings)
     graph = export_onnx(network, size=data.preparation.size)
     answers = _Answers.of(graph, data.validation, data.test)
@@ -115,6 +106,20 @@ def train(
         temperature=answers.temperature,
         elapsed_s=time.perf_counter() - started,
     )
+
+
+def _trained(
+    settings: TrainSettings, data: TrainingData, execute: Execute, report: Report
+) -> tuple[Network, list[TrainState]]:
+    """The finished network, an ensemble where one was asked for, and the final state of each of its runs."""
+    jobs = [
+        TrainingJob(settings=member, num_labels=len(data.labels), train=data.train, validation=data.validation)
+        for member in settings.members()
+    ]
+    states = [execute(job, report) for job in jobs]
+    networks = [job.finished_network(state) for job, state in zip(jobs, states, strict=True)]
+    size = data.preparation.size
+    return join_networks(networks, settings, num_labels=len(data.labels), size=size), states
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from fmnist_ray.flows.training_data import load_training_data
 from fmnist_ray.networks.job import TrainingJob, train_here
 from fmnist_ray.networks.training import EpochMetrics
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900), pytest.mark.filterwarnings(r"ignore:.*:Warning:ray\..*")]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(2400), pytest.mark.filterwarnings(r"ignore:.*:Warning:ray\..*")]
 
 SETTINGS = TrainSettings(
     architecture="keras_cnn3",
@@ -69,12 +69,12 @@ def test_a_killed_driver_goes_on_by_the_same_command(tmp_path: Path) -> None:
     assert first.wait(timeout=60) == -signal.SIGKILL
     assert not (tmp_path / "killed").exists()
 
-    second = subprocess.run([*command, str(tmp_path / "killed")], capture_output=True, text=True, timeout=400)
+    second = subprocess.run([*command, str(tmp_path / "killed")], capture_output=True, text=True, timeout=800)
     assert second.returncode == 0, second.stderr
     epochs = [line.split()[1] for line in second.stderr.splitlines() if line.startswith("epoch")]
     assert epochs[-1] == "6/6"
     assert epochs[0] in ("4/6", "5/6")
-    undisturbed = subprocess.run([*command, str(tmp_path / "whole")], capture_output=True, text=True, timeout=400)
+    undisturbed = subprocess.run([*command, str(tmp_path / "whole")], capture_output=True, text=True, timeout=800)
     outcomes = [json.loads(run.stdout) for run in (second, undisturbed)]
     assert outcomes[0]["epochs"] == outcomes[1]["epochs"] == 6
     assert outcomes[0]["test_accuracy"] == pytest.approx(outcomes[1]["test_accuracy"], abs=0.03)
