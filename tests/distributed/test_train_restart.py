@@ -66,12 +66,13 @@ def test_a_killed_driver_goes_on_by_the_same_command(tmp_path: Path) -> None:
         if line.startswith("epoch 4/6"):
             first.send_signal(signal.SIGKILL)
             break
+    first.stderr.close()
     assert first.wait(timeout=60) == -signal.SIGKILL
     assert not (tmp_path / "killed").exists()
 
     second = subprocess.run([*command, str(tmp_path / "killed")], capture_output=True, text=True, timeout=800)
     assert second.returncode == 0, second.stderr
-    epochs = [line.split()[1] for line in second.stderr.splitlines() if line.startswith("epoch")]
+    epochs = [line.split()[1] for line in second.stderr.splitlines() if line.startswith("epoch ")]
     assert epochs[-1] == "6/6"
     assert epochs[0] in ("4/6", "5/6")
     undisturbed = subprocess.run([*command, str(tmp_path / "whole")], capture_output=True, text=True, timeout=800)
