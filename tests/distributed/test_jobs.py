@@ -94,14 +94,20 @@ def last_json(output: str) -> dict[str, object]:
     return value
 
 
-def test_a_classify_job_commits_and_succeeds(head: Head, tmp_path: Path) -> None:
-    job = head.submit(
-        str(ROOT / "jobs/classify.py"), str(sample_catalogue_path()), "--out", str(tmp_path / "out"), "--json"
-    )
+def test_a_train_job_writes_a_bundle_and_a_classify_job_commits_with_it(head: Head, tmp_path: Path) -> None:
+    sample, bundle, out = str(sample_catalogue_path()), str(tmp_path / "bundle"), str(tmp_path / "out")
+    settings = ["--arch", "keras_cnn3", "--epochs", "1", "--workers", "2"]
+    job = head.submit(str(ROOT / "jobs/train.py"), "--data", sample, *settings, "--out", bundle, "--json")
     assert job.returncode == 0, job.stdout + job.stderr
     assert "succeeded" in job.stdout + job.stderr
-    assert last_json(job.stdout)["committed"] is True
-    assert len(open_results(str(tmp_path / "out")).predictions()) == 1_000
+    digest = last_json(job.stdout)["bundle_digest"]
+
+    job = head.submit(str(ROOT / "jobs/classify.py"), sample, "--bundle", bundle, "--out", out, "--json")
+    assert job.returncode == 0, job.stdout + job.stderr
+    assert "succeeded" in job.stdout + job.stderr
+    summary = last_json(job.stdout)
+    assert (summary["committed"], summary["num_rows"], summary["bundle_digest"]) == (True, 1_000, digest)
+    assert len(open_results(out).predictions()) == 1_000
 
 
 def test_a_failing_job_is_a_failed_job_with_the_same_sentence(head: Head, tmp_path: Path) -> None:
