@@ -43,6 +43,7 @@ def cluster() -> Iterator[None]:
         yield
 
 
+@pytest.mark.long
 def test_two_workers_train_what_one_trains_and_the_same_place_goes_on(tmp_path: Path) -> None:
     place = TrainingPlace(storage_uri=str(tmp_path), workers=2)
     seen: list[EpochMetrics] = []
