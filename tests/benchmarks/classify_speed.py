@@ -6,8 +6,9 @@ All classify the same catalogue of Fashion-MNIST's training images (PNG, 12 Parq
 bn_cnn, in turns (A B C A B C): `classify`, the plain pipeline as documentation has it, and that pipeline tuned, with
 torch's channels-last layout. Each run is a process of its own with a fresh output folder, and its seconds go from the
 command to its end: the start of Ray and all else that a user waits for is in them. A bundle of another network is
-measured as well, without a baseline, and a bn_cnn is trained for one epoch to compare. Run it on a machine that does
-nothing else; the load before each run is in the results.
+measured as well, without a baseline, and a bn_cnn is trained for one epoch to compare. One run of each is made before
+and not counted: every process of Ray imports much, and where Python may not keep bytecode most of a short run is spent
+on compiling modules again. Run it on a machine that does nothing else; the load before each run is in the results.
 
 The figures go to `results/classify_speed.json` beside this script; their medians are printed:
 
@@ -53,6 +54,7 @@ RESULTS = Path(__file__).resolve().parent / "results" / "classify_speed.json"
 NETWORK = "bn_cnn"
 LEAST_SAME_LABELS = 0.999
 MEMORY_FACTOR = 10
+WARM_UP_ROWS = 1_000
 
 Figures = dict[str, Any]
 
@@ -90,7 +92,8 @@ def main() -> None:
             "repeats": arguments.repeats,
             "network": NETWORK,
             "other_network": None if architecture == NETWORK else architecture,
-            "plain_settings": plain_pipeline.SETTINGS,
+            "plain_settings": plain_pipeline.SETTINGS | {"channels_last": False},
+            "tuned_settings": plain_pipeline.SETTINGS,
             **measure(bench, sorted(arguments.rows), arguments.repeats),
         }
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +103,8 @@ def main() -> None:
 
 def measure(bench: Bench, sizes: Sequence[int], repeats: int) -> dict[str, Any]:
     """The figures of every size, in ascending order, and of one run with `MEMORY_FACTOR` times the smallest."""
+    _note("warming up: not counted, compiles Python's modules")
+    measure_size(bench, WARM_UP_ROWS, 1)
     measured = [measure_size(bench, num_rows, repeats) for num_rows in sizes]
     for before, after in itertools.pairwise(measured):
         for name, pipeline in after["pipelines"].items():
@@ -160,7 +165,7 @@ def run_plain(bench: Bench, catalogue: Path, out: Path, *options: str) -> Figure
         script = plain_pipeline.__file__
         command = [sys.executable, script, str(catalogue), str(out), bench.bundle, "--temp-dir", str(session)]
         command += options
-        return _timed(bench, "plain", command, worker=plain_pipeline.TorchClassifier.__name__)
+        return _timed(bench, " ".join(["plain", *options]), command, worker=plain_pipeline.TorchClassifier.__name__)
 
 
 def _timed(bench: Bench, name: str, command: list[str], *, worker: str) -> Figures:
