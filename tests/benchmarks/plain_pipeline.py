@@ -15,7 +15,7 @@ two cores has to set is set, and so is what a careful one finds by looking at Ra
 
 `RAY_DATA_PARQUET_FOOTER_NUM_ACTORS` keeps its default, as it does for whoever has not read Ray's source. The options
 are there to look for a faster setting. The benchmark runs the defaults, as "tuned", and the same without channels last,
-which no page of Ray's documentation mentions, as "plain".
+as "plain".
 """
 
 from __future__ import annotations
