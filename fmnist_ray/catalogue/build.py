@@ -71,7 +71,7 @@ def write_catalogue(
             store.put(written[-1], data)
             num_rows += len(table)
             size_bytes += len(data)
-    except BaseException:
+    except BaseException:  # also on Ctrl-C, nothing half-built stays
         for key in written:
             store.delete(key)
         raise

@@ -91,7 +91,7 @@ class LocalStore:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-        except BaseException:
+        except BaseException:  # also on Ctrl-C, no staging file stays
             staged.unlink(missing_ok=True)
             raise
         return staged
