@@ -1,31 +1,31 @@
-"""Shards on a Ray cluster: Ray Data hands them to a pool of worker processes and brings the outcomes back.
+"""Shards on a Ray cluster: a pool of worker processes, each with one shard at a time.
 
-Ray only distributes. What is done is decided by the receipts, so nothing here needs to be exactly-once: workers are
-never restarted and shards never retried by Ray (its defaults do both without end, and one poison shard would loop).
-A worker that dies ends the round, and the flow starts another one with what has no receipt.
+Ray only distributes. What is done is decided by the receipts, so nothing here needs to be exactly-once: Ray restarts no
+worker and repeats no shard, since a shard that ends its worker would loop. A worker that dies costs the shard that it
+had, which is then known by name; another worker takes its place, and the flow decides about the shard.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-import warnings
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import ray
-import ray.data
 from ray.exceptions import RayError
-from ray.util.annotations import RayDeprecationWarning
 
 from fmnist_ray.config.classify import Runtime
 from fmnist_ray.distributed.session import connect
 from fmnist_ray.errors import ClusterError, WorkerDiedError
 from fmnist_ray.flows.shard import ShardOutcome, ShardWorker, WorkerSettings
 
-_CPU_SHARE = 0.8
-"""CPUs that a worker reserves. Less than one, because a Ray Data pool that takes every CPU of a cluster hangs."""
+_DEATHS_IN_A_ROW = 4
+"""Workers that may die one after the other, no shard ending between them, before the round ends: where no worker can
+live, trying one for each of many thousand shards would take hours."""
+_NO_PROGRESS_TIMEOUT_S = 900
+"""Seconds without any answer after which a round is given up; a shard takes seconds, a cluster that grows, minutes."""
 
 
 @contextlib.contextmanager
@@ -60,32 +60,21 @@ class RayExecutor:
         return {"num_workers": self._workers, "runtime": self._runtime}
 
     def run(self, settings: WorkerSettings, shard_ids: Sequence[str]) -> Iterator[ShardOutcome]:
-        """The outcomes of the shards, in the order in which they end. `WorkerDiedError` when a worker process ends."""
-        settings = dataclasses.replace(settings, runtime=self._runtime)
-        outcomes = _dispatch(settings, shard_ids, min(self._workers, len(shard_ids)))
+        """The outcomes of the shards, in the order in which they end. A shard whose worker died has an outcome too;
+        `WorkerDiedError` when no worker can live or none answers."""
+        num_workers = min(self._workers, len(shard_ids))
+        pool = _Pool(dataclasses.replace(settings, runtime=self._runtime), self._gpu_share(num_workers))
+        for _ in range(num_workers):
+            pool.add_worker()
         try:
-            for row in outcomes.iter_rows():
-                yield ShardOutcome(**json.loads(row["outcome"]))
-        except RayError as error:
-            raise WorkerDiedError(f"A worker process ended without an answer ({type(error).__name__}).") from error
+            yield from pool.outcomes(deque(shard_ids))
+        except WorkerDiedError:
+            pool.kill()
+            raise
 
-
-def _dispatch(settings: WorkerSettings, shard_ids: Sequence[str], workers: int) -> ray.data.Dataset:
-    """A dataset of outcomes, one per shard."""
-    shards = ray.data.from_items([{"shard": shard_id} for shard_id in shard_ids], override_num_blocks=len(shard_ids))
-    with warnings.catch_warnings():
-        # Ray Data of 2.60 to 2.63 takes max_restarts by this argument or by a free keyword; both are announced to go.
-        warnings.simplefilter("ignore", RayDeprecationWarning)
-        return shards.map_batches(
-            _ShardActor,
-            fn_constructor_kwargs={"settings": settings},
-            batch_size=1,
-            batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=workers),
-            num_cpus=_CPU_SHARE,
-            num_gpus=_gpu_share(workers) if settings.runtime == "gpu" else None,
-            ray_remote_args_fn=_never_again,
-        )
+    def _gpu_share(self, num_workers: int) -> float:
+        """Share of a GPU for each worker; several have one where there are more workers than GPUs."""
+        return min(1.0, _cluster_count("GPU") / num_workers) if self._runtime == "gpu" else 0.0
 
 
 class _ShardActor:
@@ -94,18 +83,62 @@ class _ShardActor:
     def __init__(self, settings: WorkerSettings) -> None:
         self._worker = ShardWorker(settings)
 
-    def __call__(self, batch: Any) -> dict[str, list[str]]:
-        outcomes = [self._worker.run(shard_id) for shard_id in batch.column("shard").to_pylist()]
-        return {"outcome": [json.dumps(dataclasses.asdict(outcome)) for outcome in outcomes]}
+    def start(self) -> None:
+        """Answers when the process is up, so that a worker which waits for a free CPU holds no shard."""
+
+    def run(self, shard_id: str) -> ShardOutcome:
+        """Classify one shard."""
+        return self._worker.run(shard_id)
 
 
-def _never_again() -> dict[str, int]:
-    return {"max_restarts": 0, "max_task_retries": 0}
+class _Pool:
+    """The workers of one round, and what each of them is busy with: a shard, or its start (None)."""
+
+    def __init__(self, settings: WorkerSettings, gpu_share: float) -> None:
+        self._settings = settings
+        self._actor = ray.remote(num_cpus=1, num_gpus=gpu_share, max_restarts=0, max_task_retries=0)(_ShardActor)
+        self._busy: dict[Any, tuple[Any, str | None]] = {}
+
+    def add_worker(self) -> None:
+        """Start a worker; it is given its first shard once it is up."""
+        actor: Any = self._actor.remote(self._settings)
+        self._busy[actor.start.remote()] = actor, None
+
+    def outcomes(self, pending: deque[str]) -> Iterator[ShardOutcome]:
+        """Give out the pending shards, and yield how each of them ended."""
+        deaths = 0
+        while pending or any(shard for _, shard in self._busy.values()):
+            ended, _ = ray.wait(list(self._busy), num_returns=1, timeout=_NO_PROGRESS_TIMEOUT_S)
+            if not ended:
+                raise WorkerDiedError(f"No worker answered for {_NO_PROGRESS_TIMEOUT_S // 60} minutes.")
+            actor, shard = self._busy.pop(ended[0])
+            try:
+                outcome = ray.get(ended[0])
+            except RayError as error:
+                outcome, deaths = _death(shard, error), deaths + 1
+                if deaths == _DEATHS_IN_A_ROW:
+                    raise WorkerDiedError(f"{deaths} workers in a row ended without an answer.") from error
+                self.add_worker()
+            else:
+                deaths = 0 if shard else deaths
+                if pending:
+                    shard = pending.popleft()
+                    self._busy[actor.run.remote(shard)] = actor, shard
+            if outcome is not None:
+                yield outcome
+
+    def kill(self) -> None:
+        """End the workers at once. Otherwise they end by themselves, once nothing refers to them."""
+        for actor, _ in self._busy.values():
+            ray.kill(actor)
 
 
-def _gpu_share(workers: int) -> float:
-    """Share of a GPU for each worker, when there are more workers than GPUs."""
-    return min(1.0, _cluster_count("GPU") / workers)
+def _death(shard: str | None, error: RayError) -> ShardOutcome | None:
+    """The outcome of a shard whose worker died; None for a worker that died before it had one."""
+    if shard is None:
+        return None
+    message = f"the worker process of shard {shard} ended without an answer ({type(error).__name__})"
+    return ShardOutcome(shard=shard, num_rows=0, error=message, error_kind=WorkerDiedError.__name__)
 
 
 def _cluster_count(resource: str) -> int:

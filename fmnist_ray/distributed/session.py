@@ -11,13 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import ray
-from ray.data import DataContext
 
 from fmnist_ray.errors import ClusterError
 
 _OBJECT_STORE_BYTES = 200 << 20
 """Shards travel as names and come back as outcomes; the object store of an embedded Ray can be small."""
-_NO_PROGRESS_TIMEOUT_S = 900
 _FOLDER_PLACE = Path("/tmp")
 """Not TMPDIR, which may be long: the sockets in Ray's folder must have names under 108 bytes."""
 _FOLDER_PREFIX = "fmnist-ray-"
@@ -33,7 +31,6 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
     if ray.is_initialized():
         yield
         return
-    _quiet()
     address = address or os.environ.get("RAY_ADDRESS")
     with _joined(address) if address else _embedded(num_cpus or os.cpu_count() or 1):
         yield
@@ -87,14 +84,6 @@ def _remove_left_behind() -> None:
                 shutil.rmtree(folder, ignore_errors=True)
             except PermissionError:
                 continue
-
-
-def _quiet() -> None:
-    """Leave the terminal to the command's own output, and let a stuck pipeline fail in minutes instead of never."""
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.execution_no_progress_timeout_s = _NO_PROGRESS_TIMEOUT_S
 
 
 def _first_line(error: Exception) -> str:

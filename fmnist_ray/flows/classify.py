@@ -40,7 +40,7 @@ class Executor(Protocol):
         """`num_workers` and `runtime`."""
 
     def run(self, settings: WorkerSettings, shard_ids: Sequence[str]) -> Iterator[ShardOutcome]:
-        """The outcomes of the shards, in any order. `WorkerDiedError` when a worker ends without one."""
+        """The outcomes of the shards, in any order. `WorkerDiedError` when the workers can't go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ def classify(
     if commit is None or commit.plan_id != plan.plan_id:
         receipts = read_receipts(out, plan)
         resumed, before = len(receipts), _num_rows(receipts)
-        facts: dict[str, Any] = {"num_workers": 0, "runtime": None}
+        facts: dict[str, Any] = {"num_workers": None, "runtime": None}
         if resumed < len(plan.shards):
             with open_executor() as executor:
                 receipts = _complete(out, plan, receipts, worker, executor, on_progress or (lambda done, total: None))

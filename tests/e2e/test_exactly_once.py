@@ -122,6 +122,11 @@ class Reader(threading.Thread):
         self.seen: set[int] = set()
         self.num_looks = 0
 
+    def stop(self) -> None:
+        """Look no more."""
+        self.stopped.set()
+        self.join(10)
+
     def run(self) -> None:
         while not self.stopped.wait(0.05):
             self.num_looks += 1
@@ -152,8 +157,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     watching = Reader(tmp_path / "out")
     watching.start()
     yield watching
-    watching.stopped.set()
-    watching.join(10)
+    watching.stop()
 
 
 @pytest.mark.timeout(900)
@@ -197,6 +201,7 @@ def test_worker_command_and_ray_are_killed_and_every_row_is_there_once(
     assert verify_run(str(out)).num_rows == NUM_ROWS
     assert rows_of(out) == undisturbed
     assert [process for command in (first, second, third) for process in command.left_behind()] == []
+    reader.stop()
     assert reader.num_looks > 10
     assert reader.seen <= {0, NUM_ROWS}
     shutil.rmtree(out)
