@@ -43,16 +43,16 @@ class RunFacts:
     architecture: str
     precision: str
     """Of the arithmetic: f32 or bf16."""
-    runtime: str
-    """What computed: cpu or gpu."""
+    runtime: str | None
+    """What computed: cpu or gpu. None, like `rows_per_s` and `num_workers`, when no row was left to classify."""
     committed_at: str
     """ISO 8601 with an offset."""
     elapsed_s: float
     """Wall-clock time of the command that committed."""
-    rows_per_s: float
+    rows_per_s: float | None
     num_shards: int
     num_files: int
-    num_workers: int
+    num_workers: int | None
     program_version: str
     previous_plan_id: str | None = None
     """The run that this one replaced."""

@@ -187,6 +187,8 @@ def test_a_catalogue_without_rows_commits_an_empty_run(run: Run, catalogue: Any,
     summary = run(catalogue(pa.table({"image": pa.array([], pa.binary())})))
     assert summary.committed
     assert (summary.num_rows, summary.rows_per_s) == (0, None)
+    told = fmnist_ray.open_results(str(out)).report()["run"]
+    assert (told["rows_per_s"], told["runtime"], told["num_workers"]) == (None, None, None)
     assert len(fmnist_ray.open_results(str(out)).predictions()) == 0
     assert verify_run(str(out)).num_rows == 0
 
