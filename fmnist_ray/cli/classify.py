@@ -24,7 +24,7 @@ EPILOG = (
 def classify(
     catalogue: Annotated[str, typer.Argument(help="A Parquet file, or a folder with Parquet files below it.")],
     out: Annotated[str, typer.Option(help="Where predictions, rejects and the report go.")],
-    bundle: Annotated[str, typer.Option(help="A shipped bundle's name, or a bundle's path or URI.")] = "default",
+    bundle: options.Bundle = "default",
     id_column: Annotated[str | None, typer.Option(help="Product id. Default: product_id, if there.")] = None,
     image_column: Annotated[str, typer.Option(help="Encoded image bytes.")] = "image",
     label_column: Annotated[
@@ -36,7 +36,7 @@ def classify(
     runtime: Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="What computes.")] = "auto",
     precision: Annotated[Literal["f32", "bf16"], typer.Option(help="Arithmetic of the network.")] = "f32",
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of another plan's run in --out.")] = False,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster. Default: RAY_ADDRESS, or one of our own.")] = None,
+    address: options.Address = None,
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:

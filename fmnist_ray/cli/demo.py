@@ -20,7 +20,7 @@ EPILOG = "Example: fmnist-ray demo. A second time it finds its work done."
 
 def demo(
     out: Annotated[str, typer.Option(help="Folder for the catalogue and the results.")] = "fmnist-ray-demo",
-    bundle: Annotated[str, typer.Option(help="A shipped bundle's name, or a bundle's path or URI.")] = "default",
+    bundle: options.Bundle = "default",
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:

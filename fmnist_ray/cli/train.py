@@ -30,12 +30,12 @@ EPILOG = (
 
 def train(
     out: Annotated[str | None, typer.Option(help="Where the bundle goes.")] = None,
-    recipe: Annotated[str, typer.Option(help="Named settings, or a .json file; what follows overrides.")] = "plain",
+    recipe: options.Recipe = "plain",
     arch: Annotated[str | None, typer.Option(help="Architecture.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images per step, over all workers together.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    change: Annotated[list[str] | None, typer.Option("--set", help="Any setting, NAME=VALUE; again for more.")] = None,
+    change: options.Change = None,
     data: Annotated[str | None, typer.Option(help="A labelled catalogue. Default: Fashion-MNIST.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Of --data: the class. Default: label.")] = None,
     group_column: Annotated[str | None, typer.Option(help="Of --data: rows equal here are never split.")] = None,
@@ -49,7 +49,7 @@ def train(
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a bundle in --out.")] = False,
     list_archs: Annotated[bool, typer.Option("--list-archs", help="Show the architectures, train nothing.")] = False,
     describe: Annotated[str | None, typer.Option(help="Show this architecture's layers, train nothing.")] = None,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster. Default: RAY_ADDRESS, or one of our own.")] = None,
+    address: options.Address = None,
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:

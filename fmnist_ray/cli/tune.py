@@ -23,16 +23,14 @@ EPILOG = (
 def tune(
     out: Annotated[str, typer.Option(help="Where best.json, trials.json and trials.svg go.")],
     vary: Annotated[list[str], typer.Option(help="NAME=LOW..HIGH or NAME=A,B,C; again for more.")],
-    recipe: Annotated[str, typer.Option(help="What does not vary: a named recipe, or a .json file.")] = "plain",
-    change: Annotated[
-        list[str] | None, typer.Option("--set", help="A fixed setting, NAME=VALUE; again for more.")
-    ] = None,
+    recipe: options.Recipe = "plain",
+    change: options.Change = None,
     trials: Annotated[int, typer.Option(help="How many settings are drawn.")] = 20,
     first_stop: Annotated[int, typer.Option(help="Epochs before the worse trials are first stopped.")] = 2,
     seed: Annotated[int, typer.Option(help="Of the drawing.")] = 0,
     cpus_per_trial: Annotated[int, typer.Option(help="CPUs of each trial; as many trials run as fit.")] = 1,
     gpu: Annotated[bool, typer.Option("--gpu", help="One GPU per trial.")] = False,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster. Default: RAY_ADDRESS, or one of our own.")] = None,
+    address: options.Address = None,
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
