@@ -94,7 +94,7 @@ def _read_golden(bundle: Bundle) -> tuple[list[bytes], np.ndarray, np.ndarray]:
     if GOLDEN not in bundle.files:
         raise BundleError(f"Bundle {bundle.uri} has no {GOLDEN}: without it nobody can tell whether it still works.")
     try:
-        table = pq.read_table(pa.BufferReader(bundle.files[GOLDEN]))
+        table = pq.ParquetFile(pa.BufferReader(bundle.files[GOLDEN])).read()
         logits = np.array(table["logits"].to_pylist(), np.float32).reshape(len(table), len(bundle.spec.labels))
         images: list[bytes] = table["image"].to_pylist()
         label_ids = table["label_id"].to_numpy()
