@@ -3,12 +3,12 @@
     uv run python tests/benchmarks/classify_speed.py [--rows 60000 300000] [--repeats 3] [--bundle default]
 
 All classify the same catalogue of Fashion-MNIST's training images (PNG, 12 Parquet files) with the same network,
-bn_cnn, in turns (A B C A B C): `classify`, the plain pipeline as documentation has it, and that pipeline tuned, with
-torch's channels-last layout. Each run is a process of its own with a fresh output folder, and its seconds go from the
-command to its end: the start of Ray and all else that a user waits for is in them. A bundle of another network is
-measured as well, without a baseline, and a bn_cnn is trained for one epoch to compare. One run of each is made before
-and not counted: every process of Ray imports much, and where Python may not keep bytecode most of a short run is spent
-on compiling modules again. Run it on a machine that does nothing else; the load before each run is in the results.
+bn_cnn, in turns (A B C A B C): `classify`, the plain pipeline with Ray's defaults, and that pipeline tuned. Each run is
+a process of its own with a fresh output folder, and its seconds go from the command to its end: the start of Ray and
+all else that a user waits for is in them. A bundle of another network is measured as well, without a baseline, and a
+bn_cnn is trained for one epoch to compare. One run of each is made before and not counted: every process of Ray imports
+much, and where Python may not keep bytecode most of a short run is spent on compiling modules again. Run it on a
+machine that does nothing else; the load before each run is in the results.
 
 The figures go to `results/classify_speed.json` beside this script; their medians are printed:
 
@@ -92,8 +92,7 @@ def main() -> None:
             "repeats": arguments.repeats,
             "network": NETWORK,
             "other_network": None if architecture == NETWORK else architecture,
-            "plain_settings": plain_pipeline.SETTINGS | {"channels_last": False},
-            "tuned_settings": plain_pipeline.SETTINGS,
+            "baselines": plain_pipeline.SETTINGS,
             **measure(bench, sorted(arguments.rows), arguments.repeats),
         }
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
@@ -130,10 +129,10 @@ def measure_size(bench: Bench, num_rows: int, repeats: int) -> dict[str, Any]:
         for _ in range(repeats):
             with _out(bench, "out") as out, _out(bench, "plain") as plain_out:
                 runs["classify"].append(classify(bench, catalogue, out, bench.bundle))
-                runs["plain"].append(run_plain(bench, catalogue, plain_out, "--no-channels-last"))
+                runs["plain"].append(run_plain(bench, catalogue, plain_out, "plain"))
                 same_labels = min(same_labels, share_of_same_labels(out, plain_out))
             with _out(bench, "tuned") as tuned_out:
-                runs["tuned"].append(run_plain(bench, catalogue, tuned_out, "--channels-last"))
+                runs["tuned"].append(run_plain(bench, catalogue, tuned_out, "tuned"))
             if bench.other_bundle is not None:
                 with _out(bench, "out") as out:
                     runs["other"].append(classify(bench, catalogue, out, bench.other_bundle))
@@ -159,13 +158,13 @@ def classify(bench: Bench, catalogue: Path, out: Path, bundle: str) -> Figures:
     return figures | run_figures(out)
 
 
-def run_plain(bench: Bench, catalogue: Path, out: Path, *options: str) -> Figures:
-    """One run of the baseline, with options of its script."""
+def run_plain(bench: Bench, catalogue: Path, out: Path, settings: str) -> Figures:
+    """One run of the baseline, plain or tuned."""
     with _out(bench, "ray") as session:
         script = plain_pipeline.__file__
         command = [sys.executable, script, str(catalogue), str(out), bench.bundle, "--temp-dir", str(session)]
-        command += options
-        return _timed(bench, " ".join(["plain", *options]), command, worker=plain_pipeline.TorchClassifier.__name__)
+        command += ["--settings", settings]
+        return _timed(bench, settings, command, worker=plain_pipeline.TorchClassifier.__name__)
 
 
 def _timed(bench: Bench, name: str, command: list[str], *, worker: str) -> Figures:

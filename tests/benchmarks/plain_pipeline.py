@@ -1,21 +1,19 @@
 """The baseline: the same catalogue and the same network as Ray's documentation would have one write it.
 
-    python tests/benchmarks/plain_pipeline.py CATALOGUE OUT BUNDLE [--batch-size 256] [--block-mib 8] ...
+    python tests/benchmarks/plain_pipeline.py CATALOGUE OUT BUNDLE [--settings plain|tuned]
 
-`read_parquet -> map_batches(decode with Pillow) -> map_batches(fp32 torch actors) -> write_parquet`. What a user with
-two cores has to set is set, and so is what a careful one finds by looking at Ray's dashboard and torch's tuning guide:
+`read_parquet -> map_batches(decode with Pillow) -> map_batches(fp32 torch actors) -> write_parquet`. "plain" has Ray's
+defaults wherever they work; "tuned" has what a careful user finds with Ray's dashboard and torch's tuning guide.
 
-- actors reserve half a CPU each: two whole ones on two CPUs leave none to read with, and the pipeline hangs;
-- blocks of 8 MiB: of the default size, all pixels of 60,000 images are one block, and one actor has all the work;
-- one torch thread per actor, evaluation and inference mode, and channels last (CPU time per image of bn_cnn: 0.13 ms,
-  without it 0.23 ms);
-- batches of 256 images: from 64 to 256 cost the same, 1,024 take 0.29 ms per image, since every layer's output is
-  memory that the kernel has to give and take back;
-- no dashboard, no progress bars, nothing reported.
+Both: actors reserve half a CPU each (two whole ones on two CPUs leave none to read with, and the pipeline hangs), run
+torch with one thread each, in evaluation and inference mode, on batches of 256 images (from 64 to 256 cost the same,
+1,024 take twice as long, since every layer's output is memory that the kernel has to give and take back, and a whole
+block does not fit in memory); no dashboard, no progress bars, nothing reported.
 
-`RAY_DATA_PARQUET_FOOTER_NUM_ACTORS` keeps its default, as it does for whoever has not read Ray's source. The options
-are there to look for a faster setting. The benchmark runs the defaults, as "tuned", and the same without channels last,
-as "plain".
+Only "tuned": blocks of 8 MiB (of the default 128 MiB, all pixels of 60,000 images are one block, and one actor has all
+the work), and the channels-last layout (CPU time per image of bn_cnn: 0.13 ms, without it 0.23 ms).
+
+`RAY_DATA_PARQUET_FOOTER_NUM_ACTORS` keeps its default, as it does for whoever has not read Ray's source.
 """
 
 from __future__ import annotations
@@ -36,13 +34,12 @@ from safetensors.torch import load
 from fmnist_ray.bundle.format import WEIGHTS, read_bundle
 from fmnist_ray.networks.architectures import build_network
 
-SETTINGS: dict[str, Any] = {
-    "decode_batch_size": 1024,
-    "batch_size": 256,
-    "block_mib": 8,
-    "channels_last": True,
-    "num_cpus_per_actor": 0.5,
+_BOTH: dict[str, Any] = {"batch_size": 256, "num_cpus_per_actor": 0.5}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "plain": {**_BOTH, "decode_batch_size": None, "block_mib": None, "channels_last": False},
+    "tuned": {**_BOTH, "decode_batch_size": 1024, "block_mib": 8, "channels_last": True},
 }
+"""None is Ray's default."""
 
 Batch = dict[str, np.ndarray]
 
@@ -96,18 +93,20 @@ def main() -> None:
     )
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    context.target_max_block_size = arguments.block_mib << 20
+    settings = SETTINGS[arguments.settings]
+    if settings["block_mib"] is not None:
+        context.target_max_block_size = settings["block_mib"] << 20
     (
         ray.data.read_parquet(arguments.catalogue)
-        .map_batches(decode, batch_size=arguments.decode_batch_size, batch_format="numpy")
+        .map_batches(decode, batch_size=settings["decode_batch_size"], batch_format="numpy")
         .map_batches(
             TorchClassifier,
             fn_constructor_args=(arguments.bundle,),
-            fn_constructor_kwargs={"channels_last": arguments.channels_last},
-            batch_size=arguments.batch_size,
+            fn_constructor_kwargs={"channels_last": settings["channels_last"]},
+            batch_size=settings["batch_size"],
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(size=cores),
-            num_cpus=arguments.num_cpus_per_actor,
+            num_cpus=settings["num_cpus_per_actor"],
         )
         .write_parquet(arguments.out)
     )
@@ -119,13 +118,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("catalogue")
     parser.add_argument("out")
     parser.add_argument("bundle")
-    parser.add_argument("--decode-batch-size", type=int)
-    parser.add_argument("--batch-size", type=int)
-    parser.add_argument("--block-mib", type=int, help="largest block between two steps, in MiB")
-    parser.add_argument("--channels-last", action=argparse.BooleanOptionalAction)
-    parser.add_argument("--num-cpus-per-actor", type=float)
+    parser.add_argument("--settings", choices=SETTINGS, default="plain")
     parser.add_argument("--temp-dir", help="where Ray keeps its session")
-    parser.set_defaults(**SETTINGS)
     return parser.parse_args()
 
 
