@@ -14,6 +14,7 @@ from fmnist_ray.errors import SettingError
 OPTIMISERS = ("sgd", "adam", "adamw", "adadelta")
 SCHEDULES = ("constant", "cosine", "one_cycle")
 PRECISIONS = ("auto", "f32", "bf16")
+SAMPLINGS = ("all", "over", "under")
 SELECTIONS = ("last", "validation_loss", "validation_accuracy")
 
 
@@ -98,6 +99,9 @@ class TrainSettings:
     """Decay per step of the running average of the weights, which is then what is evaluated and kept; 0 for none."""
     class_weights: bool = False
     """Weigh each class by the inverse of its frequency."""
+    sampling: str = "all"
+    """One of `SAMPLINGS`: every image once per epoch; rarer classes repeated until all are as frequent as the largest;
+    or all cut down to the rarest, other images in each epoch."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     """Random changes of training images."""
     source: TrainingSource = field(default_factory=TrainingSource)
@@ -124,6 +128,7 @@ class TrainSettings:
         _check_choice("optimiser", self.optimiser, OPTIMISERS)
         _check_choice("schedule", self.schedule, SCHEDULES)
         _check_choice("precision", self.precision, PRECISIONS)
+        _check_choice("sampling", self.sampling, SAMPLINGS)
         _check_choice("select", self.select, SELECTIONS)
         _check_range("learning_rate", self.learning_rate, 1e-8, 100.0)
         _check_range("validation_share", self.validation_share, 0.01, 0.5)

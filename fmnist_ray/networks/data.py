@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Generator, Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +16,22 @@ class Split:
 
     pixels: Tensor
     labels: Tensor
+
+
+def epoch_rows(labels: Tensor, sampling: str, generator: Generator) -> Tensor:
+    """Which rows one epoch trains on, in random order: int64, as many in every epoch; `sampling` as in the settings."""
+    if sampling == "all":
+        return torch.randperm(len(labels), generator=generator)
+    counts = torch.bincount(labels)
+    present = torch.argwhere(counts).flatten()
+    wanted = int(counts[present].max() if sampling == "over" else counts[present].min())
+    drawn = []
+    for label in present:
+        rows = torch.argwhere(labels == label).flatten()
+        extra = rows[torch.randperm(len(rows), generator=generator)[: wanted % len(rows)]]
+        drawn += [rows] * (wanted // len(rows)) + [extra]
+    rows = torch.cat(drawn)
+    return rows[torch.randperm(len(rows), generator=generator)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

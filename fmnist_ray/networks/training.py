@@ -1,8 +1,8 @@
 """The training loop. Plain PyTorch: Ray Train, a test or a script runs it alike, in one process or in many.
 
-Of `World.size` workers each takes its share of every batch and DDP averages their gradients, so the number of workers
-does not change what a step is. Random numbers depend on seed, epoch and rank alone: a run that was interrupted goes on
-as if it had not been.
+Of `World.size` workers each takes its share of every batch, its loss counts by that share, and DDP averages their
+gradients: the number of workers does not change what a step is, nor does it matter when it changes on the way. Random
+numbers depend on seed, epoch and rank alone: a run that was interrupted goes on as if it had not been.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.errors import DivergedError, SettingError
 from fmnist_ray.networks.augmentation import augment, mix
 from fmnist_ray.networks.checkpoint import TrainState, optimiser_tensors, part, prefixed, restore_optimiser
-from fmnist_ray.networks.data import Split
+from fmnist_ray.networks.data import Split, epoch_rows
 from fmnist_ray.networks.inference import computes_in_bf16, predict
 from fmnist_ray.networks.network import Network
 from fmnist_ray.networks.optimisation import make_optimiser, rate_factor
@@ -65,10 +65,13 @@ class TrainingRun:
     def __init__(
         self, network: Network, train: Split, validation: Split, settings: TrainSettings, world: World
     ) -> None:
-        if settings.batch_size % world.size:
+        num_rows = len(epoch_rows(train.labels, settings.sampling, Generator()))
+        self.batch_size = min(settings.batch_size, num_rows)
+        self.batches = num_rows // self.batch_size
+        if self.batch_size < world.size:
             raise SettingError(
-                f"A batch of {settings.batch_size} images can't be shared equally by {world.size} workers: "
-                "choose a batch_size that is a multiple of the workers."
+                f"A batch of {self.batch_size} images can't be shared by {world.size} workers: ask for fewer workers, "
+                "or for a larger batch_size."
             )
         self.settings = settings
         self.world = world
@@ -85,8 +88,6 @@ class TrainingRun:
             self.stepped = nn.parallel.DistributedDataParallel(self.network)
         self.loss = nn.CrossEntropyLoss(weight=self._class_weights(), label_smoothing=settings.label_smoothing)
         self.half = settings.precision == "bf16" or (settings.precision == "auto" and computes_in_bf16(world.device))
-        self.batch_size = min(settings.batch_size, len(train.labels) // world.size * world.size)
-        self.batches = len(train.labels) // self.batch_size
         self.history: list[dict[str, Any]] = []
         self.best: tuple[int, float] | None = None
         self.best_weights: dict[str, Tensor] = {}
@@ -139,9 +140,9 @@ class TrainingRun:
     def _train_epoch(self, epoch: int) -> float:
         """One pass; returns the mean loss."""
         seed = (self.settings.training_seed * 100_003 + epoch) * 1009
-        order = torch.randperm(len(self.train.labels), generator=Generator().manual_seed(seed))
+        order = epoch_rows(self.train.labels.cpu(), self.settings.sampling, Generator().manual_seed(seed))
         order = order.to(self.world.device)
-        side = torch.rand(len(order), generator=Generator().manual_seed(self.settings.training_seed)) < 0.5
+        side = torch.rand(len(self.train.labels), generator=Generator().manual_seed(self.settings.training_seed)) < 0.5
         mirrored = side.to(self.world.device) ^ bool(epoch % 2)
         generator = Generator(self.world.device).manual_seed(seed + 1 + self.world.rank)
         torch.manual_seed(seed + 1 + self.world.rank)
@@ -171,6 +172,7 @@ class TrainingRun:
         loss: Tensor = self.loss(logits.float(), labels)
         if share < 1:
             loss = share * loss + (1 - share) * self.loss(logits.float(), labels[partner])
+        loss = loss * (len(chosen) * self.world.size / self.batch_size)
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self.optimiser.step()

@@ -8,11 +8,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fmnist_ray.config.train import Augmentation, TrainSettings
 from fmnist_ray.errors import DivergedError, SettingError
 from fmnist_ray.networks.checkpoint import TrainState, final_weights
-from fmnist_ray.networks.data import LabelledImages
+from fmnist_ray.networks.data import LabelledImages, epoch_rows
 from fmnist_ray.networks.inference import predict
 from fmnist_ray.networks.job import TrainingJob, train_here
 from fmnist_ray.networks.optimisation import rate_factor
@@ -88,9 +90,36 @@ def test_a_resumed_run_ends_with_the_very_weights_of_an_undisturbed_one() -> Non
     assert [entry["loss"] for entry in resumed.record["history"]] == [e["loss"] for e in whole.record["history"]]
 
 
-def test_a_batch_that_workers_cannot_share_equally_is_refused() -> None:
-    with pytest.raises(SettingError, match="multiple of the workers"):
-        job().start(World(rank=0, size=3))
+def test_a_batch_with_fewer_images_than_workers_is_refused() -> None:
+    with pytest.raises(SettingError, match="A batch of 32 images can't be shared by 33 workers"):
+        job().start(World(rank=0, size=33))
+
+
+@given(counts=st.lists(st.integers(0, 40), min_size=1, max_size=6).filter(any), seed=st.integers(0, 9))
+def test_sampling_makes_classes_equally_frequent(counts: list[int], seed: int) -> None:
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    present = [count for count in counts if count]
+    for sampling, wanted in (("over", max(present)), ("under", min(present))):
+        rows = epoch_rows(labels, sampling, torch.Generator().manual_seed(seed))
+        drawn = torch.bincount(labels[rows], minlength=len(counts)).tolist()
+        assert drawn == [wanted if count else 0 for count in counts]
+        repeats = torch.bincount(rows, minlength=len(labels))
+        for label, count in enumerate(counts):
+            assert not count or repeats[labels == label].max() <= -(-wanted // count)
+    rows = epoch_rows(labels, "all", torch.Generator().manual_seed(seed))
+    assert sorted(rows.tolist()) == list(range(len(labels)))
+
+
+def test_oversampling_makes_epochs_longer_and_undersampling_shorter() -> None:
+    images = squares(100, 0)
+    images.labels[:] = [0] * 50 + [1] * 40 + [2] * 10
+    batches = {}
+    for sampling in ("all", "over", "under"):
+        settings = dataclasses.replace(SETTINGS, sampling=sampling, batch_size=10, epochs=1)
+        run = dataclasses.replace(job(settings), train=images).start(World())
+        run.run(lambda metrics, _: None)
+        batches[sampling] = run.batches
+    assert batches == {"all": 10, "over": 15, "under": 3}
 
 
 def test_a_checkpoint_of_other_settings_is_refused() -> None:
