@@ -42,6 +42,9 @@ FENCES = {
     "onnx": {"networks", "bundle"},
     "onnxscript": {"networks"},
     "jinja2": {"reports", "bundle"},
+    "tensorboardX": {"reports"},
+    "mlflow": {"reports"},
+    "wandb": {"reports"},
     "pickle": set[str](),
     "joblib": set[str](),
 }

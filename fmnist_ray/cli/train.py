@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fmnist_ray.config.train import TrainSettings
     from fmnist_ray.distributed.train import TrainingPlace
     from fmnist_ray.flows.train import TrainOutcome
+    from fmnist_ray.networks.checkpoint import TrainState
+    from fmnist_ray.networks.job import Report, TrainingJob
     from fmnist_ray.networks.training import EpochMetrics
 
 EPILOG = (
@@ -44,8 +46,10 @@ def train(
     ensemble: Annotated[int | None, typer.Option(help="Train this many networks and write their mean.")] = None,
     seed: Annotated[int, typer.Option(help="Of the split, the weights, the order of images and their changes.")] = 0,
     workers: Annotated[int, typer.Option(help="Training processes, which share each batch.")] = 1,
+    min_workers: Annotated[int | None, typer.Option(help="Go on with as few while there is no room for more.")] = None,
     gpu: Annotated[bool, typer.Option("--gpu", help="One GPU per worker.")] = False,
-    checkpoints: Annotated[str | None, typer.Option(help="Where checkpoints go. Default: OUT-training.")] = None,
+    checkpoints: Annotated[str | None, typer.Option(help="For these, and TensorBoard. Default: OUT-training.")] = None,
+    track: Annotated[str, typer.Option(help="Where figures go: tensorboard, mlflow, wandb or none.")] = "tensorboard",
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a bundle in --out.")] = False,
     list_archs: Annotated[bool, typer.Option("--list-archs", help="Show the architectures, train nothing.")] = False,
     describe: Annotated[str | None, typer.Option(help="Show this architecture's layers, train nothing.")] = None,
@@ -81,18 +85,38 @@ def train(
         changes = [f"{name}={json.dumps(value)}" for name, value in named.items() if value is not None]
         settings = find_settings(recipe).override([*(change or []), *changes])
         storage = open_store(checkpoints or f"{out.rstrip('/')}-training").uri
-        place = TrainingPlace(storage_uri=storage, workers=workers, gpu=gpu)
+        place = TrainingPlace(storage_uri=storage, workers=workers, min_workers=min_workers, gpu=gpu)
         with connect(address):
-            outcome = _run(settings, place, output, out_uri=out, recipe=recipe, replace=replace)
+            outcome = _run(settings, place, output, out_uri=out, recipe=recipe, replace=replace, track=track)
         _show(outcome, output)
         output.result(dataclasses.asdict(outcome))
 
 
 def _run(
-    settings: TrainSettings, place: TrainingPlace, output: Output, *, out_uri: str, recipe: str, replace: bool
+    settings: TrainSettings,
+    place: TrainingPlace,
+    output: Output,
+    *,
+    out_uri: str,
+    recipe: str,
+    replace: bool,
+    track: str,
 ) -> TrainOutcome:
     from fmnist_ray.distributed.train import train_on_ray
     from fmnist_ray.flows.train import train as train_bundle
+    from fmnist_ray.reports.tracking import open_tracker
+    from fmnist_ray.store import open_store
+
+    def execute(job: TrainingJob, report: Report) -> TrainState:
+        name = f"{job.settings.architecture}-{job.settings.digest()}"
+        store = open_store(place.storage_uri)
+        with open_tracker(track, name=name, settings=job.settings.to_dict(), store=store) as follow:
+
+            def both(metrics: EpochMetrics) -> None:
+                report(metrics)
+                follow(_figures(metrics), metrics.epoch)
+
+            return train_on_ray(job, place, both)
 
     return train_bundle(
         settings,
@@ -100,9 +124,19 @@ def _run(
         command=shlex.join([PurePath(sys.argv[0]).name, *sys.argv[1:]]),
         recipe=recipe,
         replace=replace,
-        execute=lambda job, report: train_on_ray(job, place, report),
+        execute=execute,
         report=lambda metrics: output.note(_line(metrics)),
     )
+
+
+def _figures(metrics: EpochMetrics) -> dict[str, float]:
+    """An epoch for trackers, which group by what stands before the slash."""
+    return {
+        "loss/training": metrics.loss,
+        "loss/validation": metrics.validation_loss,
+        "accuracy/validation": metrics.validation_accuracy,
+        "speed/images_per_s": metrics.images_per_s,
+    }
 
 
 def _line(metrics: EpochMetrics) -> str:

@@ -15,7 +15,7 @@ from ray.exceptions import RayError
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.util.queue import Queue
 
-from fmnist_ray.errors import ClusterError, FmnistRayError, WorkerDiedError
+from fmnist_ray.errors import ClusterError, FmnistRayError, SettingError, WorkerDiedError
 from fmnist_ray.networks.checkpoint import TrainState
 from fmnist_ray.networks.job import Report, TrainingJob
 from fmnist_ray.networks.training import EpochMetrics, World
@@ -35,10 +35,16 @@ class TrainingPlace:
     storage_uri: str
     """Holds the checkpoints, from which the same job goes on. All nodes reach it: a path only when there is one."""
     workers: int = 1
+    min_workers: int | None = None
+    """With how many it may start or go on while the cluster has no room for more; None for `workers`."""
     gpu: bool = False
     """One GPU per worker."""
     max_failures: int = 3
     """How many deaths of a worker are survived; each goes back to the last checkpoint."""
+
+    def __post_init__(self) -> None:
+        if self.min_workers is not None and not 1 <= self.min_workers <= self.workers:
+            raise SettingError(f"min_workers is {self.min_workers}; allowed are 1 to the {self.workers} workers.")
 
 
 def train_on_ray(job: TrainingJob, place: TrainingPlace, report: Report) -> TrainState:
@@ -57,7 +63,9 @@ def train_on_ray(job: TrainingJob, place: TrainingPlace, report: Report) -> Trai
         train_loop_config={"job": ray.put(job), "progress": progress},
         torch_config=TorchConfig(timeout_s=_COLLECTIVE_TIMEOUT_S),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=place.workers, use_gpu=place.gpu, resources_per_worker=resources
+            num_workers=_num_workers(place),
+            use_gpu=place.gpu,
+            resources_per_worker=resources,
         ),
         run_config=ray.train.RunConfig(
             name=f"{job.settings.architecture}-{job.settings.digest()}",
@@ -108,6 +116,11 @@ def _train_worker(config: dict[Any, Any]) -> Any:
     return None
 
 
+def _num_workers(place: TrainingPlace) -> Any:
+    """A number, or the least and the most for a group that shrinks and grows; Ray's types know only the former."""
+    return place.workers if place.min_workers is None else (place.min_workers, place.workers)
+
+
 def _failure_config(place: TrainingPlace) -> ray.train.FailureConfig:
     """Restarts of workers as asked; two of the controller, whose default is to try a hopeless start for ever."""
     return ray.train.FailureConfig(
@@ -133,13 +146,12 @@ def _resources_per_worker(place: TrainingPlace) -> dict[str, float]:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     cpus = [int(node.get("CPU", 0)) for node in nodes]
     gpus = int(sum(node.get("GPU", 0) for node in nodes))
-    if place.workers > sum(cpus):
-        raise ClusterError(
-            f"{place.workers} workers need a CPU each; this cluster has {sum(cpus)}: ask for fewer workers."
-        )
-    if place.gpu and place.workers > gpus:
-        raise ClusterError(f"{place.workers} workers need a GPU each; this cluster has {gpus}: ask for fewer workers.")
+    needed = place.workers if place.min_workers is None else place.min_workers
+    if needed > sum(cpus):
+        raise ClusterError(f"{needed} workers need a CPU each; this cluster has {sum(cpus)}: ask for fewer workers.")
+    if place.gpu and needed > gpus:
+        raise ClusterError(f"{needed} workers need a GPU each; this cluster has {gpus}: ask for fewer workers.")
     share = max(cpus)
-    while sum(count // share for count in cpus) < place.workers:
+    while sum(count // share for count in cpus) < min(place.workers, sum(cpus)):
         share -= 1
     return {"CPU": share, **({"GPU": 1} if place.gpu else {})}

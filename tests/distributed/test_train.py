@@ -46,19 +46,20 @@ def cluster() -> Iterator[None]:
 @pytest.mark.long
 def test_two_workers_train_what_one_trains_and_the_same_place_goes_on(tmp_path: Path) -> None:
     place = TrainingPlace(storage_uri=str(tmp_path), workers=2)
+    uneven = job(dataclasses.replace(SETTINGS, batch_size=33))
     seen: list[EpochMetrics] = []
-    state = train_on_ray(job(), place, seen.append)
+    state = train_on_ray(uneven, place, seen.append)
     assert [metrics.epoch for metrics in seen] == [1, 2]
     assert len(list(tmp_path.glob("*/checkpoint_*/state.safetensors"))) == 2
 
-    alone = train_here(job(), lambda metrics: None)
+    alone = train_here(uneven, lambda metrics: None)
     for name, tensor in state.tensors.items():
         torch.testing.assert_close(tensor, alone.tensors[name], atol=1e-4, rtol=1e-3)
     for together, single in zip(state.record["history"], alone.record["history"], strict=True):
         assert together["loss"] == pytest.approx(single["loss"], rel=1e-3)
         assert together["validation_accuracy"] == single["validation_accuracy"]
 
-    again = train_on_ray(job(), dataclasses.replace(place, workers=1), seen.append)
+    again = train_on_ray(uneven, dataclasses.replace(place, workers=1), seen.append)
     assert len(seen) == 2
     assert all(torch.equal(again.tensors[name], state.tensors[name]) for name in state.tensors)
 
