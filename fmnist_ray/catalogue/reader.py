@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -118,27 +119,36 @@ def inspect_inputs(store: Store, infos: Sequence[ObjectInfo], names: ColumnNames
     return [planned for planned, _ in footers], columns
 
 
+def read_cells(store: Store, file: InputFile, columns: Sequence[str]) -> pa.Table:
+    """These columns of all rows of a file."""
+    with _opened(store, file) as parquet:
+        return parquet.read(list(columns), use_threads=False)
+
+
 def read_rows(store: Store, file: InputFile, shard: Shard, columns: Columns) -> Iterator[RowBatch]:
     """The rows of a shard in order, in batches; memory does not grow with the shard or its row groups."""
-    info = ObjectInfo(key=file.key, size_bytes=file.size_bytes, etag=file.etag, modified_s=0.0)
-    with open_parquet(store, info) as parquet:
+    with _opened(store, file) as parquet:
         groups, offset = _overlapping(file.row_groups, shard)
         batch_rows = _rows_per_batch(parquet.metadata, groups)
-        batches = parquet.iter_batches(batch_rows, row_groups=groups, columns=columns.names, use_threads=False)
-        while True:
-            try:
-                batch = next(batches, None)
-            except (pa.ArrowException, OSError) as error:
-                raise CatalogueError(
-                    f"{store.uri}/{file.key} can't be read at rows {shard.start} to {shard.stop} "
-                    f"({_first_line(error)}): repair or remove the file."
-                ) from error
-            if batch is None or offset >= shard.stop:
+        for batch in parquet.iter_batches(batch_rows, row_groups=groups, columns=columns.names, use_threads=False):
+            if offset >= shard.stop:
                 return
             start, stop = max(offset, shard.start), min(offset + len(batch), shard.stop)
             if start < stop:
                 yield _row_batch(batch.slice(start - offset, stop - start), start, columns)
             offset += len(batch)
+
+
+@contextlib.contextmanager
+def _opened(store: Store, file: InputFile) -> Iterator[pq.ParquetFile]:
+    """A planned file, in the version that was planned; `CatalogueError` where it turns out to be broken."""
+    info = ObjectInfo(key=file.key, size_bytes=file.size_bytes, etag=file.etag, modified_s=0.0)
+    with open_parquet(store, info) as parquet:
+        try:
+            yield parquet
+        except (pa.ArrowException, OSError) as error:
+            where = f"{store.uri}/{file.key}"
+            raise CatalogueError(f"{where} can't be read ({_first_line(error)}): repair or remove the file.") from error
 
 
 def _row_batch(batch: pa.RecordBatch, first_row: int, columns: Columns) -> RowBatch:

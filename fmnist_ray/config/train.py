@@ -14,6 +14,7 @@ from fmnist_ray.errors import SettingError
 OPTIMISERS = ("sgd", "adam", "adamw", "adadelta")
 SCHEDULES = ("constant", "cosine", "one_cycle")
 PRECISIONS = ("auto", "f32", "bf16")
+STREAMS = ("auto", "always", "never")
 SAMPLINGS = ("all", "over", "under")
 SELECTIONS = ("last", "validation_loss", "validation_accuracy")
 
@@ -65,6 +66,11 @@ class TrainingSource:
     """Height and width that images are prepared to, in pixels."""
     channels: int = 1
     """1 for grey, 3 for RGB."""
+    stream: str = "auto"
+    """One of `STREAMS`: whether images are read anew in each epoch; `auto` does it when they do not fit in memory."""
+
+    def __post_init__(self) -> None:
+        _check_choice("source.stream", self.stream, STREAMS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

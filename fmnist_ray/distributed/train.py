@@ -15,8 +15,10 @@ from ray.exceptions import RayError
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.util.queue import Queue
 
+from fmnist_ray.distributed.stream import StreamBatches, stream_dataset
 from fmnist_ray.errors import ClusterError, FmnistRayError, SettingError, WorkerDiedError
 from fmnist_ray.networks.checkpoint import TrainState
+from fmnist_ray.networks.data import StreamedImages
 from fmnist_ray.networks.job import Report, TrainingJob
 from fmnist_ray.networks.training import EpochMetrics, World
 from fmnist_ray.store import open_store
@@ -26,6 +28,7 @@ _POLL_S = "0.2"
 """Seconds between two looks of Ray's controller for reports. An epoch waits for the look: the default is 2."""
 _COLLECTIVE_TIMEOUT_S = 300
 _DONE = None
+_STREAM = "train"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,7 @@ def train_on_ray(job: TrainingJob, place: TrainingPlace, report: Report) -> Trai
     Raises `ClusterError` when the cluster is too small, `WorkerDiedError` when workers die too often, and the
     training's own errors.
     """
-    resources = _resources_per_worker(place)
+    resources = _resources_per_worker(place, reading=isinstance(job.train, StreamedImages))
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", _POLL_S)
     progress = Queue(actor_options={"num_cpus": 0})
     listener = threading.Thread(target=_listen, args=(progress, report), daemon=True)
@@ -61,6 +64,7 @@ def train_on_ray(job: TrainingJob, place: TrainingPlace, report: Report) -> Trai
     trainer = TorchTrainer(
         _train_worker,
         train_loop_config={"job": ray.put(job), "progress": progress},
+        datasets={_STREAM: stream_dataset(job.train)} if isinstance(job.train, StreamedImages) else None,
         torch_config=TorchConfig(timeout_s=_COLLECTIVE_TIMEOUT_S),
         scaling_config=ray.train.ScalingConfig(
             num_workers=_num_workers(place),
@@ -107,13 +111,21 @@ def _train_worker(config: dict[Any, Any]) -> Any:
             ray.train.report(dataclasses.asdict(metrics), checkpoint=checkpoint)
 
     try:
-        run = job.start(world)
+        run = job.start(world, _batches(job, world))
         if (checkpoint := ray.train.get_checkpoint()) is not None:
             run.restore(read_state(checkpoint))
         run.run(on_epoch)
     except FmnistRayError as error:
         return error
     return None
+
+
+def _batches(job: TrainingJob, world: World) -> StreamBatches | None:
+    """The worker's share of streamed images; None for images in memory."""
+    if not isinstance(job.train, StreamedImages):
+        return None
+    shard = ray.train.get_dataset_shard(_STREAM)
+    return StreamBatches(shard, job.settings, num_rows=len(job.train.labels), size=world.size)
 
 
 def _num_workers(place: TrainingPlace) -> Any:
@@ -141,14 +153,16 @@ def _listen(progress: Queue, report: Report) -> None:
         report(EpochMetrics(**metrics))
 
 
-def _resources_per_worker(place: TrainingPlace) -> dict[str, float]:
-    """An equal share of the cluster for each worker; raises `ClusterError` where there is none."""
+def _resources_per_worker(place: TrainingPlace, *, reading: bool) -> dict[str, float]:
+    """An equal share of the cluster for each worker, less a CPU per node where images are read meanwhile; raises
+    `ClusterError` where there is none."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    cpus = [int(node.get("CPU", 0)) for node in nodes]
+    cpus = [int(node.get("CPU", 0)) - reading for node in nodes]
     gpus = int(sum(node.get("GPU", 0) for node in nodes))
     needed = place.workers if place.min_workers is None else place.min_workers
     if needed > sum(cpus):
-        raise ClusterError(f"{needed} workers need a CPU each; this cluster has {sum(cpus)}: ask for fewer workers.")
+        free = f"{sum(cpus)} besides those that read images" if reading else str(sum(cpus))
+        raise ClusterError(f"{needed} workers need a CPU each; this cluster has {free}: ask for fewer workers.")
     if place.gpu and needed > gpus:
         raise ClusterError(f"{needed} workers need a GPU each; this cluster has {gpus}: ask for fewer workers.")
     share = max(cpus)

@@ -1,13 +1,14 @@
-"""Labelled images in memory: as arrays, which travel, and as tensors, which are trained on."""
+"""Labelled images: in memory, as arrays, which travel, and as tensors, which are trained on; or read part by part."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Generator, Tensor
+from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,22 +17,6 @@ class Split:
 
     pixels: Tensor
     labels: Tensor
-
-
-def epoch_rows(labels: Tensor, sampling: str, generator: Generator) -> Tensor:
-    """Which rows one epoch trains on, in random order: int64, as many in every epoch; `sampling` as in the settings."""
-    if sampling == "all":
-        return torch.randperm(len(labels), generator=generator)
-    counts = torch.bincount(labels)
-    present = torch.argwhere(counts).flatten()
-    wanted = int(counts[present].max() if sampling == "over" else counts[present].min())
-    drawn = []
-    for label in present:
-        rows = torch.argwhere(labels == label).flatten()
-        extra = rows[torch.randperm(len(rows), generator=generator)[: wanted % len(rows)]]
-        drawn += [rows] * (wanted // len(rows)) + [extra]
-    rows = torch.cat(drawn)
-    return rows[torch.randperm(len(rows), generator=generator)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +33,13 @@ class LabelledImages:
     def split(self) -> Split:
         """The same as tensors; shared memory of another process is copied, because torch wants to be able to write."""
         return Split(pixels=torch.tensor(self.pixels), labels=torch.tensor(self.labels))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamedImages:
+    """Images that do not fit in memory. Part `number` of `num_parts` is read by `load(number)`, in pieces, anew in each
+    epoch and in any process; `labels` [N] are those of all images that may come, in any order."""
+
+    labels: NDArray[np.int64]
+    num_parts: int
+    load: Callable[[int], Iterator[LabelledImages]]

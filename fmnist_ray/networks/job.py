@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.networks.architectures import ENSEMBLE, build_network
+from fmnist_ray.networks.batches import Batches, MemoryBatches
 from fmnist_ray.networks.checkpoint import TrainState, final_weights, prefixed
-from fmnist_ray.networks.data import LabelledImages
+from fmnist_ray.networks.data import LabelledImages, StreamedImages
 from fmnist_ray.networks.network import Network
 from fmnist_ray.networks.training import EpochMetrics, TrainingRun, World
 
@@ -26,13 +28,15 @@ class TrainingJob:
 
     settings: TrainSettings
     num_labels: int
-    train: LabelledImages
+    train: LabelledImages | StreamedImages
     validation: LabelledImages
 
     def fresh_network(self) -> Network:
-        """The network with the initial weights of the seed, normalised to the training images."""
+        """The network with the initial weights of the seed, normalised to the training images, or to the held-out ones
+        where those are not in memory."""
         torch.manual_seed(self.settings.training_seed)
-        _, channels, size, _ = self.train.pixels.shape
+        pixels = self.train.pixels if isinstance(self.train, LabelledImages) else self.validation.pixels
+        _, channels, size, _ = pixels.shape
         network = build_network(
             self.settings.architecture,
             num_labels=self.num_labels,
@@ -41,7 +45,7 @@ class TrainingJob:
             **self.settings.architecture_args,
         )
         axes = (0, 2, 3)
-        mean, std = self.train.pixels.mean(axes) / 255, self.train.pixels.std(axes) / 255
+        mean, std = pixels.mean(axes) / 255, pixels.std(axes) / 255
         network.set_normalisation(torch.from_numpy(mean), torch.from_numpy(std).clamp_min(1e-3))
         return network
 
@@ -51,14 +55,33 @@ class TrainingJob:
         network.load_state_dict(final_weights(state))
         return network
 
-    def start(self, world: World) -> TrainingRun:
-        """The run of one worker, before its first epoch."""
+    def start(self, world: World, batches: Batches | None = None) -> TrainingRun:
+        """The run of one worker, before its first epoch; on its own share of images in memory, unless it is given
+        `batches` of streamed ones."""
         network = self.fresh_network()
         if self.settings.pretrained:
             from fmnist_ray.networks.backbones import load_pretrained  # torchvision takes seconds to import
 
             load_pretrained(network, self.settings.architecture)
-        return TrainingRun(network, self.train.split(), self.validation.split(), self.settings, world)
+        if batches is None:
+            assert isinstance(self.train, LabelledImages), "streamed images need batches"
+            batches = MemoryBatches(
+                self.train.split(), self.settings, rank=world.rank, size=world.size, device=world.device
+            )
+        return TrainingRun(
+            network,
+            batches=batches,
+            validation=self.validation.split(),
+            settings=self.settings,
+            world=world,
+            class_weights=self._class_weights(),
+        )
+
+    def _class_weights(self) -> Tensor | None:
+        if not self.settings.class_weights:
+            return None
+        counts = torch.bincount(torch.from_numpy(self.train.labels)).float()
+        return counts.sum() / (counts.clamp_min(1) * len(counts))
 
 
 def join_networks(networks: list[Network], settings: TrainSettings, *, num_labels: int, size: int) -> Network:

@@ -21,8 +21,9 @@ from torch import Generator, Tensor, nn
 from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.errors import DivergedError, SettingError
 from fmnist_ray.networks.augmentation import augment, mix
+from fmnist_ray.networks.batches import Batch, Batches, epoch_seed
 from fmnist_ray.networks.checkpoint import TrainState, optimiser_tensors, part, prefixed, restore_optimiser
-from fmnist_ray.networks.data import Split, epoch_rows
+from fmnist_ray.networks.data import Split
 from fmnist_ray.networks.inference import computes_in_bf16, predict
 from fmnist_ray.networks.network import Network
 from fmnist_ray.networks.optimisation import make_optimiser, rate_factor
@@ -63,21 +64,21 @@ class TrainingRun:
     """A network in training: weights, their running average, optimiser, and what was reached so far."""
 
     def __init__(
-        self, network: Network, train: Split, validation: Split, settings: TrainSettings, world: World
+        self,
+        network: Network,
+        *,
+        batches: Batches,
+        validation: Split,
+        settings: TrainSettings,
+        world: World,
+        class_weights: Tensor | None = None,
     ) -> None:
-        num_rows = len(epoch_rows(train.labels, settings.sampling, Generator()))
-        self.batch_size = min(settings.batch_size, num_rows)
-        self.batches = num_rows // self.batch_size
-        if self.batch_size < world.size:
-            raise SettingError(
-                f"A batch of {self.batch_size} images can't be shared by {world.size} workers: ask for fewer workers, "
-                "or for a larger batch_size."
-            )
+        """`validation` are all held-out images; each worker looks at its share of them."""
         self.settings = settings
         self.world = world
         self.network = network.to(world.device).to(memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.network) if settings.ema else self.network
-        self.train = Split(pixels=train.pixels.to(world.device), labels=train.labels.to(world.device))
+        self.batches = batches
         self.validation = Split(
             pixels=validation.pixels[world.rank :: world.size].to(world.device),
             labels=validation.labels[world.rank :: world.size].to(world.device),
@@ -86,7 +87,8 @@ class TrainingRun:
         self.stepped: nn.Module = self.network
         if world.size > 1:
             self.stepped = nn.parallel.DistributedDataParallel(self.network)
-        self.loss = nn.CrossEntropyLoss(weight=self._class_weights(), label_smoothing=settings.label_smoothing)
+        weights = None if class_weights is None else class_weights.to(world.device)
+        self.loss = nn.CrossEntropyLoss(weight=weights, label_smoothing=settings.label_smoothing)
         self.half = settings.precision == "bf16" or (settings.precision == "auto" and computes_in_bf16(world.device))
         self.history: list[dict[str, Any]] = []
         self.best: tuple[int, float] | None = None
@@ -139,19 +141,16 @@ class TrainingRun:
 
     def _train_epoch(self, epoch: int) -> float:
         """One pass; returns the mean loss."""
-        seed = (self.settings.training_seed * 100_003 + epoch) * 1009
-        order = epoch_rows(self.train.labels.cpu(), self.settings.sampling, Generator().manual_seed(seed))
-        order = order.to(self.world.device)
-        side = torch.rand(len(self.train.labels), generator=Generator().manual_seed(self.settings.training_seed)) < 0.5
-        mirrored = side.to(self.world.device) ^ bool(epoch % 2)
+        seed = epoch_seed(self.settings, epoch)
         generator = Generator(self.world.device).manual_seed(seed + 1 + self.world.rank)
         torch.manual_seed(seed + 1 + self.world.rank)
         self.stepped.train()
         total = torch.zeros((), device=self.world.device)
-        for batch in range(self.batches):
-            chosen = order[batch * self.batch_size :][: self.batch_size][self.world.rank :: self.world.size]
-            total += self._step(epoch * self.batches + batch, chosen, mirrored[chosen], generator)
-        loss = float(self._sum(total)) / self.batches / self.world.size
+        done = 0
+        for batch in self.batches.epoch(epoch):
+            total += self._step(epoch * self.batches.num_batches + done, batch, generator)
+            done += 1
+        loss = float(self._sum(total)) / done / self.world.size if done else math.nan
         if not math.isfinite(loss):
             raise DivergedError(
                 f"The loss is {loss} in epoch {epoch + 1}: lower learning_rate ({self.settings.learning_rate}). "
@@ -159,20 +158,21 @@ class TrainingRun:
             )
         return loss
 
-    def _step(self, step: int, chosen: Tensor, mirrored: Tensor, generator: Generator) -> Tensor:
-        """One optimiser step on the images `chosen`; returns its loss."""
-        rate = self.settings.learning_rate * rate_factor(self.settings, step, self.settings.epochs * self.batches)
+    def _step(self, step: int, batch: Batch, generator: Generator) -> Tensor:
+        """One optimiser step; returns its loss."""
+        num_steps = self.settings.epochs * self.batches.num_batches
+        rate = self.settings.learning_rate * rate_factor(self.settings, step, num_steps)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        pixels = augment(self.train.pixels[chosen], mirrored, self.settings.augmentation, generator)
-        labels = self.train.labels[chosen]
+        labels = batch.labels
+        pixels = augment(batch.pixels, batch.mirrored, self.settings.augmentation, generator)
         pixels, partner, share = mix(pixels, self.settings.augmentation, generator)
         with torch.autocast(self.world.device, torch.bfloat16, enabled=self.half):
             logits, _ = self.stepped(pixels)
         loss: Tensor = self.loss(logits.float(), labels)
         if share < 1:
             loss = share * loss + (1 - share) * self.loss(logits.float(), labels[partner])
-        loss = loss * (len(chosen) * self.world.size / self.batch_size)
+        loss = loss * (len(labels) * self.world.size / self.batches.batch_size)
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self.optimiser.step()
@@ -195,7 +195,7 @@ class TrainingRun:
             loss=loss,
             validation_loss=validation_loss,
             validation_accuracy=accuracy,
-            images_per_s=self.batches * self.batch_size / elapsed,
+            images_per_s=self.batches.num_batches * self.batches.batch_size / elapsed,
             left_s=elapsed * (self.settings.epochs - done),
         )
         self.history.append(dataclasses.asdict(metrics))
@@ -227,9 +227,3 @@ class TrainingRun:
         if self.world.size > 1:
             torch.distributed.all_reduce(value)
         return value
-
-    def _class_weights(self) -> Tensor | None:
-        if not self.settings.class_weights:
-            return None
-        counts = torch.bincount(self.train.labels).float()
-        return counts.sum() / (counts.clamp_min(1) * len(counts))

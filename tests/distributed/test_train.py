@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from fmnist_ray.config.train import TrainSettings
+from fmnist_ray.config.train import TrainingSource, TrainSettings
+from fmnist_ray.datasets.shipped import sample_catalogue_path
 from fmnist_ray.distributed.session import connect
 from fmnist_ray.distributed.train import TrainingPlace, train_on_ray
 from fmnist_ray.errors import ClusterError, DivergedError
+from fmnist_ray.flows.training_data import load_training_data
 from fmnist_ray.networks.data import LabelledImages
 from fmnist_ray.networks.job import TrainingJob, train_here
 from fmnist_ray.networks.training import EpochMetrics
@@ -75,3 +77,20 @@ def test_a_cluster_that_is_too_small_is_named_at_once(tmp_path: Path, workers: i
     place = TrainingPlace(storage_uri=str(tmp_path), workers=workers, gpu=gpu)
     with pytest.raises(ClusterError, match=what):
         train_on_ray(job(), place, lambda metrics: None)
+
+
+def test_images_that_are_streamed_train_like_those_in_memory(tmp_path: Path) -> None:
+    source = TrainingSource(catalogue_uri=str(sample_catalogue_path()))
+    settings = dataclasses.replace(SETTINGS, source=source, epochs=3)
+    accuracies = {}
+    for stream in ("always", "never"):
+        chosen = dataclasses.replace(settings, source=dataclasses.replace(source, stream=stream))
+        data = load_training_data(chosen)
+        streamed = TrainingJob(settings=chosen, num_labels=10, train=data.train, validation=data.validation)
+        execute = train_here if stream == "never" else lambda job, report: train_on_ray(job, place, report)
+        place = TrainingPlace(storage_uri=str(tmp_path))
+        history = execute(streamed, lambda metrics: None).record["history"]
+        accuracies[stream] = history[-1]["validation_accuracy"]
+    assert history[-1]["epoch"] == 3
+    assert accuracies["never"] > 0.5
+    assert accuracies["always"] == pytest.approx(accuracies["never"], abs=0.12)

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from fmnist_ray.config.train import TrainingSource, TrainSettings
 from fmnist_ray.errors import CatalogueError, SettingError
-from fmnist_ray.flows.training_data import TrainingData, load_training_data, stratified_split
+from fmnist_ray.flows.split import stratified_split
+from fmnist_ray.flows.training_data import TrainingData, load_training_data
 from fmnist_ray.images.encode import encode_png
+from fmnist_ray.networks.data import LabelledImages, StreamedImages
 
 TONES = {"Hat": 40, "Skirt": 120, "Shorts": 200}
 
@@ -81,7 +83,7 @@ def test_numbers_are_names_too_and_rows_without_groups_are_split_exactly(tmp_pat
     uri = write(tmp_path / "catalogue.parquet", broken=3, category=[7 + row % 2 for row in range(60)])
     data = load(uri, group_column=None)
     assert data.labels == ("7", "8")
-    assert [len(part.labels) for part in (data.train, data.validation, data.test)] == [45, 4, 8]
+    assert [len(part.labels) for part in (data.train, data.validation, data.test)] == [43, 6, 8]
 
 
 @pytest.mark.parametrize(
@@ -106,3 +108,20 @@ def test_what_cannot_be_learned_from_is_refused(
 def test_a_size_that_images_cannot_have_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="4 pixels"):
         load(write(tmp_path / "catalogue.parquet"), size=4)
+
+
+def test_a_stream_holds_the_same_images_out_and_reads_the_others_part_by_part(tmp_path: Path) -> None:
+    uri = write(tmp_path / "catalogue.parquet", count=4_500, broken=4)
+    held, streamed = load(uri), load(uri, stream="always")
+    assert isinstance(held.train, LabelledImages)
+    assert isinstance(streamed.train, StreamedImages)
+    for name in ("validation", "test"):
+        there, here = getattr(held, name), getattr(streamed, name)
+        assert np.array_equal(there.labels, here.labels)
+        assert np.array_equal(there.pixels, here.pixels)
+    pieces = [piece for part in range(streamed.train.num_parts) for piece in streamed.train.load(part)]
+    assert streamed.train.num_parts == 3
+    assert sorted(np.concatenate([piece.labels for piece in pieces])) == sorted(held.train.labels)
+    assert all(
+        (piece.pixels[:, 0, 16, 16] == [TONES[streamed.labels[n]] for n in piece.labels]).all() for piece in pieces
+    )

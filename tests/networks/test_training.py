@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from fmnist_ray.config.train import Augmentation, TrainSettings
 from fmnist_ray.errors import DivergedError, SettingError
+from fmnist_ray.networks.batches import epoch_rows
 from fmnist_ray.networks.checkpoint import TrainState, final_weights
-from fmnist_ray.networks.data import LabelledImages, epoch_rows
+from fmnist_ray.networks.data import LabelledImages
 from fmnist_ray.networks.inference import predict
 from fmnist_ray.networks.job import TrainingJob, train_here
 from fmnist_ray.networks.optimisation import rate_factor
@@ -118,7 +119,7 @@ def test_oversampling_makes_epochs_longer_and_undersampling_shorter() -> None:
         settings = dataclasses.replace(SETTINGS, sampling=sampling, batch_size=10, epochs=1)
         run = dataclasses.replace(job(settings), train=images).start(World())
         run.run(lambda metrics, _: None)
-        batches[sampling] = run.batches
+        batches[sampling] = run.batches.num_batches
     assert batches == {"all": 10, "over": 15, "under": 3}
 
 
