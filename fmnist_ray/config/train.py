@@ -99,6 +99,8 @@ class TrainSettings:
     """One of `SCHEDULES`; moves the learning rate at every step."""
     warmup: float = 0.0
     """Share of all steps over which the learning rate rises to its peak."""
+    cycles: int = 1
+    """How often the schedule runs within the epochs, warm-up included (warm restarts, arXiv 1608.03983)."""
     label_smoothing: float = 0.0
     """Share of each target spread over all classes."""
     ema: float = 0.0
@@ -128,7 +130,8 @@ class TrainSettings:
     """Which network of an ensemble this run trains."""
 
     def __post_init__(self) -> None:
-        for name, low in (("epochs", 1), ("batch_size", 1), ("patience", 0), ("seed", 0), ("ensemble", 1)):
+        least = {"epochs": 1, "batch_size": 1, "cycles": 1, "patience": 0, "seed": 0, "ensemble": 1}
+        for name, low in least.items():
             if getattr(self, name) < low:
                 raise SettingError(f"{name} is {getattr(self, name)}; it must be at least {low}.")
         _check_choice("optimiser", self.optimiser, OPTIMISERS)
@@ -140,6 +143,8 @@ class TrainSettings:
         _check_range("validation_share", self.validation_share, 0.01, 0.5)
         for name in ("momentum", "weight_decay", "warmup", "label_smoothing", "ema"):
             _check_range(name, getattr(self, name), 0.0, 0.99999)
+        if self.epochs % self.cycles:
+            raise SettingError(f"{self.epochs} epochs can't be divided into {self.cycles} cycles: choose a multiple.")
         if self.patience and self.select == "last":
             raise SettingError("patience stops on a validation metric: set select to one, or patience to 0.")
 

@@ -30,6 +30,8 @@ def make_optimiser(network: nn.Module, settings: TrainSettings) -> torch.optim.O
 
 def rate_factor(settings: TrainSettings, step: int, num_steps: int) -> float:
     """The learning rate at `step` of `num_steps`, as a share of its peak."""
+    num_steps //= settings.cycles
+    step %= num_steps
     warm = settings.warmup * num_steps
     if step < warm:
         return (step + 1) / (math.ceil(warm) + 1)

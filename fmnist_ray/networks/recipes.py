@@ -51,7 +51,8 @@ RECIPES: dict[str, TrainSettings] = {
     ),
     "default": TrainSettings(
         architecture="fashion_resnet",
-        epochs=64,
+        epochs=128,
+        cycles=2,
         batch_size=256,
         optimiser="sgd",
         learning_rate=0.2,

@@ -171,3 +171,12 @@ def test_schedules(schedule: str, expected: list[float]) -> None:
     settings = dataclasses.replace(SETTINGS, schedule=schedule, warmup=0.2)
     factors = [rate_factor(settings, step, 100) for step in (4, 20, 60, 99)]
     assert factors == pytest.approx([5 / 21, *expected[1:]], rel=0.01)
+
+
+def test_a_schedule_in_cycles_repeats_itself() -> None:
+    once = dataclasses.replace(SETTINGS, epochs=4)
+    twice = dataclasses.replace(SETTINGS, epochs=8, cycles=2)
+    factors = [rate_factor(once, step, 100) for step in range(100)]
+    assert [rate_factor(twice, step, 200) for step in range(200)] == 2 * factors
+    with pytest.raises(SettingError, match="8 epochs can't be divided into 3 cycles"):
+        dataclasses.replace(SETTINGS, epochs=8, cycles=3)
