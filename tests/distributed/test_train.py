@@ -35,6 +35,10 @@ def bars(count: int, seed: int) -> LabelledImages:
     return LabelledImages(pixels=pixels, labels=labels)
 
 
+def ignore(metrics: EpochMetrics) -> None:
+    pass
+
+
 def job(settings: TrainSettings = SETTINGS) -> TrainingJob:
     return TrainingJob(settings=settings, num_labels=2, train=bars(160, 0), validation=bars(41, 1))
 
@@ -82,14 +86,15 @@ def test_a_cluster_that_is_too_small_is_named_at_once(tmp_path: Path, workers: i
 def test_images_that_are_streamed_train_like_those_in_memory(tmp_path: Path) -> None:
     source = TrainingSource(catalogue_uri=str(sample_catalogue_path()))
     settings = dataclasses.replace(SETTINGS, source=source, epochs=3)
+    place = TrainingPlace(storage_uri=str(tmp_path))
     accuracies = {}
     for stream in ("always", "never"):
         chosen = dataclasses.replace(settings, source=dataclasses.replace(source, stream=stream))
         data = load_training_data(chosen)
         streamed = TrainingJob(settings=chosen, num_labels=10, train=data.train, validation=data.validation)
-        execute = train_here if stream == "never" else lambda job, report: train_on_ray(job, place, report)
-        place = TrainingPlace(storage_uri=str(tmp_path))
-        history = execute(streamed, lambda metrics: None).record["history"]
+        on_ray = stream == "always"
+        state = train_on_ray(streamed, place, ignore) if on_ray else train_here(streamed, ignore)
+        history = state.record["history"]
         accuracies[stream] = history[-1]["validation_accuracy"]
     assert history[-1]["epoch"] == 3
     assert accuracies["never"] > 0.5
