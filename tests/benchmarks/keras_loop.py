@@ -14,7 +14,7 @@ from tensorflow import keras
 from tensorflow.keras import layers
 from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
-FOLDERS = [Path("/usr/share/datasets/fashion-mnist"), Path("~/.cache/fmnist-ray/fashion-mnist").expanduser()]
+FOLDERS = [Path("/usr/share/datasets/fashion-mnist"), Path("~/.cache/fmnist_ray/fashion-mnist").expanduser()]
 
 
 def read(name: str, header: int) -> np.ndarray:
