@@ -1,4 +1,4 @@
-"""The tables that one shard writes: predictions and rejects, with every input row in exactly one of them."""
+"""The tables that one shard writes: predictions (or features) and rejects, with every input row in exactly one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fmnist_ray.catalogue.reader import RowBatch
+from fmnist_ray.config.classify import Table
+from fmnist_ray.decisions.columns import head_columns
+from fmnist_ray.decisions.decide import Answers
 from fmnist_ray.errors import StoreError
 from fmnist_ray.labels import Labels
-from fmnist_ray.schema import PREDICTIONS, REJECTS, Status, with_kept
+from fmnist_ray.schema import PREDICTIONS, REJECTS, Status, sized_features, with_kept
 
 _COMPRESSION = "zstd"
 
@@ -40,35 +43,44 @@ class Answered(Protocol):
     @property
     def confidences(self) -> NDArray[np.float32]: ...
     @property
+    def cnn(self) -> Answers: ...
+    @property
+    def svm(self) -> Answers | None: ...
+    @property
+    def logits(self) -> NDArray[np.float32]: ...
+    @property
+    def features(self) -> NDArray[np.float32]: ...
+    @property
     def rejects(self) -> Sequence[Refusal]: ...
 
 
 class ShardTables:
     """Collects the answers of a shard, batch by batch, in input order."""
 
-    def __init__(self, *, input_file: str, bundle_digest: str, labels: Labels, kept: Sequence[str]) -> None:
+    def __init__(
+        self, *, table: Table, input_file: str, bundle_digest: str, labels: Labels, kept: Sequence[str]
+    ) -> None:
+        self._table: Table = table
         self._input_file = input_file
         self._bundle_digest = bundle_digest
         self._labels = pa.array(labels, pa.string())
         self._kept = kept
-        self._batches: dict[str, list[pa.RecordBatch]] = {"predictions": [], "rejects": []}
+        self._batches: dict[str, list[pa.RecordBatch]] = {table: [], "rejects": []}
         self._num_rows = 0
 
-    def add(self, rows: RowBatch, answers: Answered) -> None:
-        """Take the answers for one batch of rows; `StoreError` unless each row has exactly one."""
+    def add(self, rows: RowBatch, answers: Answered, truth: NDArray[np.int64] | None = None) -> None:
+        """Take the answers for one batch of rows, and their true label ids (negative: unknown) where there are any;
+        `StoreError` unless each row has exactly one answer."""
         rejected = np.fromiter((reject.position for reject in answers.rejects), np.int64, len(answers.rejects))
         answered = np.sort(np.concatenate([answers.positions, rejected]))
         if not np.array_equal(answered, np.arange(len(rows))):
             raise StoreError(f"{len(rows)} rows came in and {len(answered)} went out; the attempt is dropped.")
         self._num_rows += len(rows)
-        predictions = [
-            self._labels.take(pa.array(answers.label_ids)),
-            pa.array(answers.label_ids, pa.int16()),
-            pa.array(answers.confidences, pa.float32()),
-            _repeat(Status.CLASSIFIED, len(answers.positions)),
-            _repeat(self._bundle_digest, len(answers.positions)),
-        ]
-        self._append("predictions", PREDICTIONS, rows, answers.positions, predictions)
+        if self._table == "predictions":
+            self._append("predictions", PREDICTIONS, rows, answers.positions, self._prediction_columns(answers))
+        else:
+            schema = sized_features(answers.features.shape[1], len(self._labels))
+            self._append("features", schema, rows, answers.positions, self._feature_columns(answers, truth, schema))
         reasons = pa.array([str(reject.reason) for reject in answers.rejects], pa.string())
         details = pa.array([reject.detail for reject in answers.rejects], pa.string())
         self._append("rejects", REJECTS, rows, rejected, [reasons, details])
@@ -79,6 +91,25 @@ class ShardTables:
             raise StoreError(f"The shard has {num_rows} rows, but {self._num_rows} were read; the attempt is dropped.")
         tables = {name: pa.Table.from_batches(batches) for name, batches in self._batches.items() if batches}
         return {name: (encode_table(table), len(table)) for name, table in tables.items()}
+
+    def _prediction_columns(self, answers: Answered) -> list[pa.Array]:
+        return [
+            self._labels.take(pa.array(answers.label_ids)),
+            pa.array(answers.label_ids, pa.int16()),
+            pa.array(answers.confidences, pa.float32()),
+            _repeat(Status.CLASSIFIED, len(answers.positions)),
+            _repeat(self._bundle_digest, len(answers.positions)),
+            *head_columns(self._labels, answers.cnn, answers.svm),
+        ]
+
+    def _feature_columns(self, answers: Answered, truth: NDArray[np.int64] | None, schema: pa.Schema) -> list[pa.Array]:
+        known = np.full(len(answers.positions), -1) if truth is None else truth[answers.positions]
+        lists = (
+            pa.FixedSizeListArray.from_arrays(pa.array(values.ravel(), pa.float32()), type=schema.field(name).type)
+            for name, values in (("features", answers.features), ("logits", answers.logits))
+        )
+        labels = self._labels.take(pa.array(known, mask=known < 0))
+        return [labels, *lists, _repeat(self._bundle_digest, len(answers.positions))]
 
     def _append(
         self, name: str, schema: pa.Schema, rows: RowBatch, positions: NDArray[np.int64], answers: list[pa.Array]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from fmnist_ray.cli import classify, demo, runs, train, tune
+from fmnist_ray.cli import classify, demo, features, runs, train, tune
 from fmnist_ray.cli.catalogue import catalogue_app
 from fmnist_ray.cli.data import data_app
 
@@ -18,6 +18,7 @@ def root() -> None:
 
 app.command(epilog=demo.EPILOG)(demo.demo)
 app.command(epilog=classify.EPILOG)(classify.classify)
+app.command(epilog=features.EPILOG)(features.features)
 app.command()(runs.status)
 app.command()(runs.report)
 app.command()(runs.verify)

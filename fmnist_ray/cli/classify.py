@@ -34,6 +34,9 @@ def classify(
     shard_rows: Annotated[int | None, typer.Option(help="Rows per shard, the unit of restart.")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes. Default: one per CPU, or per GPU.")] = None,
     runtime: Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="What computes.")] = "auto",
+    head: Annotated[
+        Literal["bundle", "cnn", "svm", "both"], typer.Option(help="Who decides. Default: as the bundle says.")
+    ] = "bundle",
     precision: Annotated[Literal["f32", "bf16"], typer.Option(help="Arithmetic of the network.")] = "f32",
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of another plan's run in --out.")] = False,
     address: options.Address = None,
@@ -53,6 +56,7 @@ def classify(
             out_uri=out,
             bundle=bundle,
             columns=columns,
+            head=None if head == "bundle" else head,
             precision=precision,
             runtime=None if runtime == "auto" else runtime,
             shard_rows=shard_rows,

@@ -9,6 +9,8 @@ from fmnist_ray.errors import SettingError
 
 Runtime = Literal["cpu", "gpu"]
 Precision = Literal["f32", "bf16"]
+Table = Literal["predictions", "features"]
+HeadName = Literal["cnn", "svm", "both"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +29,7 @@ class ColumnNames:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifySettings:
-    """One batch run: catalogue in, predictions, rejects and a report out."""
+    """One batch run: catalogue in, predictions (or features), rejects and a report out."""
 
     catalogue_uri: str
     """A Parquet file, or a folder with Parquet files below it."""
@@ -36,6 +38,12 @@ class ClassifySettings:
     bundle: str = "default"
     """A shipped bundle's name, or a bundle's path or URI."""
     columns: ColumnNames = field(default_factory=ColumnNames)
+    table: Table = "predictions"
+    """What is written of each row: its prediction, or the network's features of it, for `fit-svm`."""
+    layer: str | None = None
+    """Of a features run: the tensor of the bundle's graph to write. None: the layer before the logits."""
+    head: HeadName | None = None
+    """Who decides: the network's own head, the SVM, or their combination. None: the one that the bundle names."""
     precision: Precision = "f32"
     """Arithmetic of the network. f32 gives the same answers on every machine."""
     runtime: Runtime | None = None
@@ -52,6 +60,8 @@ class ClassifySettings:
             raise SettingError(f"--shard-rows is {self.shard_rows}; it must be at least 1.")
         if self.workers is not None and self.workers < 1:
             raise SettingError(f"--workers is {self.workers}; it must be at least 1.")
+        if self.layer is not None and self.runtime != "cpu":
+            raise SettingError("A layer is named as in the ONNX graph, which CPUs run: use --runtime cpu with --layer.")
         if self.precision not in ("f32", "bf16"):
             raise SettingError(f"--precision is {self.precision}; allowed are f32 and bf16.")
         if self.runtime not in (None, "cpu", "gpu"):

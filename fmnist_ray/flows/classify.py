@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from fmnist_ray import errors
+from fmnist_ray.bundle.classifier import deciding_head
 from fmnist_ray.bundle.format import Bundle, node_uri, read_bundle
 from fmnist_ray.catalogue.commit import Commit, claim, commit_run, read_commit
 from fmnist_ray.catalogue.plan import Plan, make_plan
@@ -113,6 +114,9 @@ def _plan(settings: ClassifySettings, bundle: Bundle) -> tuple[str, Plan]:
     promises = {
         "bundle_digest": bundle.digest,
         "labels": list(bundle.spec.labels),
+        "table": settings.table,
+        "layer": settings.layer,
+        "head": deciding_head(bundle, settings.head),
         "precision": settings.precision,
         "limits": dataclasses.asdict(ImageLimits()),
     }
@@ -189,6 +193,9 @@ def _facts(settings: ClassifySettings, bundle: Bundle, plan: Plan, elapsed_s: fl
         "bundle": settings.bundle,
         "bundle_digest": bundle.digest,
         "architecture": bundle.spec.architecture,
+        "table": settings.table,
+        "layer": settings.layer,
+        "head": plan.promises["head"],
         "labels": list(bundle.spec.labels),
         "precision": settings.precision,
         "num_shards": len(plan.shards),

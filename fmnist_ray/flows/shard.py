@@ -19,7 +19,7 @@ from fmnist_ray.catalogue.reader import Columns, RowBatch, read_rows
 from fmnist_ray.catalogue.receipts import Receipt, write_shard
 from fmnist_ray.catalogue.samples import Sample, SampleKeeper, row_orders
 from fmnist_ray.catalogue.writer import ShardTables, encode_table
-from fmnist_ray.config.classify import Precision, Runtime
+from fmnist_ray.config.classify import Precision, Runtime, Table
 from fmnist_ray.config.images import ImageLimits
 from fmnist_ray.errors import ParityError
 from fmnist_ray.images.thumbnail import thumbnail
@@ -95,12 +95,15 @@ class ShardWorker:
             runtime=self._settings.runtime,
             precision=precision,
             limits=ImageLimits(**promises["limits"]),
+            head=promises["head"],
+            layer=promises["layer"],
         )
 
     def _attempt(self, shard: Shard) -> Receipt:
         file = self._plan.inputs[shard.file]
         per_kind = max(_FEW, -(-_SAMPLES_PER_KIND // len(self._plan.shards)))
-        work = _ShardWork(self._classifier, file, Columns.from_dict(self._plan.columns), SampleKeeper(per_kind))
+        columns, table = Columns.from_dict(self._plan.columns), self._plan.promises["table"]
+        work = _ShardWork(self._classifier, table, file, columns, SampleKeeper(per_kind))
         batches = read_rows(self._catalogue, file, shard, work.columns)
         while True:
             started = time.perf_counter()
@@ -118,7 +121,9 @@ class ShardWorker:
 class _ShardWork:
     """Everything that one attempt gathers on its way through the rows."""
 
-    def __init__(self, classifier: Classifier, file: InputFile, columns: Columns, samples: SampleKeeper) -> None:
+    def __init__(
+        self, classifier: Classifier, table: Table, file: InputFile, columns: Columns, samples: SampleKeeper
+    ) -> None:
         labels = classifier.labels
         self.columns = columns
         self.statistics = RunStatistics.empty(len(labels))
@@ -126,7 +131,11 @@ class _ShardWork:
         self._file = file
         self._label_ids = label_index(labels)
         self._tables = ShardTables(
-            input_file=file.key, bundle_digest=classifier.digest, labels=labels, kept=columns.keep
+            table=table,
+            input_file=file.key,
+            bundle_digest=classifier.digest,
+            labels=labels,
+            kept=columns.keep,
         )
         self._samples = samples
 
@@ -135,7 +144,7 @@ class _ShardWork:
         answers = self._classifier.answer(rows.images)
         truth = self._true_label_ids(rows)
         started = time.perf_counter()
-        self._tables.add(rows, answers)
+        self._tables.add(rows, answers, truth)
         self._count(rows, answers, truth)
         self._sample(rows, answers, truth)
         self.statistics.add_seconds("write_s", time.perf_counter() - started)
@@ -155,6 +164,8 @@ class _ShardWork:
         statistics = self.statistics
         known = None if truth is None else truth[answers.positions]
         statistics.add_predictions(answers.label_ids, answers.confidences, known)
+        if answers.svm is not None:
+            statistics.add_heads(answers.label_ids, answers.cnn.label_ids, answers.svm.label_ids, known)
         statistics.add_images(answers.pixels)
         statistics.add_rejects(reject.reason for reject in answers.rejects)
         statistics.num_null_ids += rows.ids.null_count
