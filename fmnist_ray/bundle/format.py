@@ -17,7 +17,7 @@ from typing import Any
 
 from fmnist_ray.config.images import Preparation
 from fmnist_ray.decisions.heads import HeadRule
-from fmnist_ray.errors import BundleError, NotFoundError, ParityError
+from fmnist_ray.errors import BundleError, NotFoundError, OutputTakenError, ParityError
 from fmnist_ray.labels import Labels
 from fmnist_ray.store import Store, open_store
 
@@ -109,6 +109,16 @@ def node_uri(name_or_uri: str) -> str:
     """What to tell another node: a shipped bundle's bare name, since its package may lie elsewhere, or a full place."""
     shipped = bundle_uri(name_or_uri) != name_or_uri
     return name_or_uri if shipped else open_store(name_or_uri).uri
+
+
+def check_free(out: Store, *, replace: bool) -> None:
+    """`OutputTakenError` when a bundle is at `out` and `replace` is off."""
+    try:
+        out.info(MANIFEST)
+    except NotFoundError:
+        return
+    if not replace:
+        raise OutputTakenError(f"{out.uri} holds a bundle already: name another place, or add --replace.")
 
 
 def write_bundle(store: Store, spec: BundleSpec, files: dict[str, bytes]) -> str:

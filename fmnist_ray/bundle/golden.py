@@ -98,6 +98,11 @@ def check_golden(bundle: Bundle, scorer: Scorer, *, runtime: Runtime, precision:
     return result
 
 
+def golden_images(bundle: Bundle) -> list[bytes]:
+    """The encoded images of the bundle's golden rows."""
+    return _read_golden(bundle)[0]
+
+
 def _check_svm(bundle: Bundle, found: np.ndarray | None, expected: np.ndarray, tolerance: float) -> None:
     """`ParityError` unless the SVM's scores are the expected ones."""
     if found is None or found.shape != expected.shape:

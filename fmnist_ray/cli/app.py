@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from fmnist_ray.cli import classify, demo, features, runs, train, tune
+from fmnist_ray.cli import classify, demo, features, fit_svm, runs, train, tune
 from fmnist_ray.cli.catalogue import catalogue_app
 from fmnist_ray.cli.data import data_app
 
@@ -24,6 +24,7 @@ app.command()(runs.report)
 app.command()(runs.verify)
 app.command(epilog=train.EPILOG)(train.train)
 app.command(epilog=tune.EPILOG)(tune.tune)
+app.command("fit-svm", epilog=fit_svm.EPILOG)(fit_svm.fit_svm)
 app.add_typer(data_app, name="data")
 app.add_typer(catalogue_app, name="catalogue")
 
