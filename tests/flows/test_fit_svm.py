@@ -89,7 +89,10 @@ def test_a_bundle_answers_with_both_heads(
     summary = classify(settings, lambda: nullcontext(in_process()))
     assert summary.accuracy is not None
     assert summary.accuracy > 0.9
-    rows = fmnist_ray.open_results(str(out)).predictions().to_pylist()
+    results = fmnist_ray.open_results(str(out))
+    rows = results.predictions().to_pylist()
+    assert results.report()["heads"]["groups"][1]["num_predictions"] == sum(not row["agree"] for row in rows)
+    assert b">Two heads<" in (out / "report" / summary.plan_id / "report.html").read_bytes()
     assert all(row["agree"] == (row["cnn_label"] == row["svm_label"]) for row in rows)
     direct = fmnist_ray.load_bundle(str(tmp_path / "two")).classify(photos["image"][:50]).to_pylist()
     for name in ("label", "confidence", "cnn_label", "cnn_confidence", "svm_label", "svm_confidence", "agree"):
