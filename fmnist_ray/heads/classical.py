@@ -76,6 +76,5 @@ def build_classical(name: str, *, seed: int = 0, params: Mapping[str, Any] | Non
 
 def classical_rows(name: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Rows [N, width] for a model from images uint8 [N, channels, size, size]: pixels in 0..1, or HOG features."""
-    scaled = pixels.astype(np.float32) / 255
-    rows: NDArray[np.float32] = scaled.reshape(len(pixels), -1)
-    return hog(scaled.mean(axis=1)) if MODELS[name].gradients else rows
+    scaled = pixels.astype(np.float32) / np.float32(255)
+    return hog(scaled.mean(axis=1)) if MODELS[name].gradients else scaled.reshape(len(pixels), -1)
