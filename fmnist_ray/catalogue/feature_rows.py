@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fmnist_ray.catalogue.commit import Commit
+from fmnist_ray.catalogue.plan import Plan
 from fmnist_ray.catalogue.results import open_results
 from fmnist_ray.errors import CatalogueError, ParityError, SettingError
 from fmnist_ray.labels import Labels
@@ -35,6 +36,7 @@ class FeatureRows:
         self.uri = store.uri
         self._store = store
         self._labels = labels
+        self._plan_id = commit.plan_id
         self._files = [file for file in commit.files if file.table == "features"]
         ends = np.cumsum([0, *(file.num_rows for file in self._files)])
         self.spans = [slice(int(start), int(end)) for start, end in zip(ends[:-1], ends[1:], strict=True)]
@@ -79,6 +81,21 @@ class FeatureRows:
                 parts.append((file.features[chosen], file.logits[chosen]))
         features, logits = (np.concatenate(values) for values in zip(*parts, strict=True))
         return FeatureFile(features=features, logits=logits)
+
+    def places(self, rows: NDArray[np.int64]) -> list[tuple[str, int]]:
+        """Input file and row of each of some rows, in their order."""
+        found: dict[int, tuple[str, int]] = {}
+        for number, span in enumerate(self.spans):
+            inside = [int(row) for row in rows if span.start <= row < span.stop]
+            if inside:
+                table = self._read(number, ["input_file", "input_row"]).take([row - span.start for row in inside])
+                cells = zip(table.column("input_file").to_pylist(), table.column("input_row").to_pylist(), strict=True)
+                found.update(zip(inside, cells, strict=True))
+        return [found[int(row)] for row in rows]
+
+    def plan(self) -> Plan:
+        """The plan of the run that wrote the table."""
+        return Plan.from_json(self._store.get(f"plan/{self._plan_id}.json"))
 
     @property
     def _numbers(self) -> range:

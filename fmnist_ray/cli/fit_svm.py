@@ -122,6 +122,7 @@ def _show(outcome: FitOutcome, output: Output) -> None:
             "decides": outcome.decides,
             "fit seconds": f"{outcome.fit_s:.1f}",
             "seconds": f"{outcome.elapsed_s:.1f}",
+            "look inside": outcome.look_uri,
             "bundle": outcome.bundle_uri,
             "digest": outcome.bundle_digest,
         },

@@ -78,8 +78,9 @@ def fit_rule(
 ) -> HeadRule:
     """Calibrate the SVM, fit the combination, and choose who decides, all on images that neither head was fitted on.
 
-    The most accurate decides; of equals the first of `HEADS`. The combination is a logistic regression with one weight
-    for each head, none negative. `logits` [N, K], `svm_scores` [N, K or pairs], `labels` [N].
+    Of those whose accuracy is within one standard error of the best, the one with the least negative log-likelihood
+    decides: differences below that are chance. The combination is a logistic regression with one weight for each head,
+    none negative. `logits` [N, K], `svm_scores` [N, K or pairs], `labels` [N].
     """
     scores = class_scores(svm_scores, logits.shape[1], pairwise=pairwise)
     svm_temperature = fit_temperature(scores, labels)
@@ -94,11 +95,19 @@ def fit_rule(
             decides=decides,
         )
 
-    def num_right(head: HeadName) -> int:
+    scaled: dict[HeadName, NDArray[np.float64]] = {
+        "cnn": np.asarray(logits, np.float64) / temperature,
+        "svm": scores / svm_temperature,
+        "both": cnn_weight * logits + svm_weight * scores,
+    }
+    accuracies: dict[HeadName, float] = {}
+    for head in HEADS:
         found = decide_heads(logits, svm_scores, temperature=temperature, rule=rule(head), head=head)
-        return int((found.answers.label_ids == labels).sum())
-
-    return rule(max(HEADS, key=num_right))
+        accuracies[head] = float((found.answers.label_ids == labels).mean())
+    best = max(accuracies.values())
+    good = [head for head in HEADS if accuracies[head] >= best - math.sqrt(best * (1 - best) / len(labels))]
+    rows = np.arange(len(labels))
+    return rule(min(good, key=lambda head: float(-log_softmax(scaled[head], axis=1)[rows, labels].mean())))
 
 
 def _fit_weights(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from fmnist_ray.config.images import ImageLimits
 from fmnist_ray.config.svm import FitSettings, SvmSettings
 from fmnist_ray.decisions.heads import HeadRule, fit_rule
 from fmnist_ray.flows.svm_data import SvmRows, search_rows, split_table
+from fmnist_ray.flows.svm_look import write_look
 from fmnist_ray.flows.svm_metrics import HeadScores, head_metrics
 from fmnist_ray.flows.svm_search import SearchedSetting, search_settings
 from fmnist_ray.flows.svm_sources import ExtractFeatures, find_features
@@ -45,11 +45,13 @@ class FitOutcome:
     num_centres: int
     """Support vectors of an exact kernel, landmarks of Nystroem's, none of a linear SVM."""
     decides: str
-    """The head that was the most accurate on validation rows."""
+    """The head that answers, as validation rows chose it."""
     metrics: dict[str, Any]
     """Accuracy and calibration error of each head, on validation and test rows."""
     searched: tuple[SearchedSetting, ...]
     """Best first; empty without a search."""
+    look_uri: str
+    """A page with the SVM's support vectors, margins and boundary."""
     fit_s: float
     """Of the final fit alone."""
     elapsed_s: float
@@ -77,14 +79,8 @@ def fit_svm(
     opened = [open_features(uri, bundle_digest=bundle.digest, labels=bundle.spec.labels) for uri in tables]
     folds = settings.search.folds if settings.search.vary else 0
     rows = split_table(opened[0], bundle, folds=folds, test_apart=len(opened) > 1)
-    svm, searched = settings.svm, []
-    if settings.search.vary:
-        looked_at = rows.load(search_rows(rows, settings.search))
-        searched = search_settings(
-            svm, settings.search, looked_at, store=open_store(settings.work_uri), execute=search,
-            on_progress=on_progress or (lambda done, total: None),
-        )  # fmt: skip
-        svm = searched[0].settings
+    searched = _searched(settings, rows, search, on_progress or (lambda done, total: None))
+    svm = searched[0].settings if searched else settings.svm
     fit_started = time.perf_counter()
     head = _fitted(svm, rows, num_labels=len(bundle.spec.labels))
     fit_s = time.perf_counter() - fit_started
@@ -95,8 +91,8 @@ def fit_svm(
     )  # fmt: skip
     test = HeadScores.of(rows, rows.test, head) if len(opened) == 1 else HeadScores.of_table(opened[1], head)
     metrics = head_metrics(validation, test, rule, temperature=bundle.spec.temperature)
-    facts = {"command": command, "num_train": len(rows.train), "features": tables[0], **dataclasses.asdict(svm)}
-    digest = _write(settings, bundle, head, rule, metrics=metrics, facts=facts)
+    look_uri = write_look(open_store(settings.work_uri), rows, head, bundle.spec.labels, kind=svm.kind)
+    digest = _write(settings, bundle, head, rule, metrics=metrics, facts=_facts(settings, svm, head, rows, command))
     return FitOutcome(
         bundle_uri=out.uri,
         bundle_digest=digest,
@@ -107,16 +103,39 @@ def fit_svm(
         decides=rule.decides,
         metrics=metrics,
         searched=tuple(searched),
+        look_uri=look_uri,
         fit_s=fit_s,
         elapsed_s=time.perf_counter() - started,
     )
 
 
+def _searched(
+    settings: FitSettings, rows: SvmRows, search: Search, on_progress: Callable[[int, int], None]
+) -> list[SearchedSetting]:
+    """What varies, best first; nothing where nothing varies."""
+    if not settings.search.vary:
+        return []
+    loaded = rows.load(search_rows(rows, settings.search))
+    store = open_store(settings.work_uri)
+    return search_settings(settings.svm, settings.search, loaded, store=store, execute=search, on_progress=on_progress)
+
+
+def _facts(settings: FitSettings, svm: SvmSettings, head: SvmHead, rows: SvmRows, command: str) -> dict[str, Any]:
+    """How the SVM was fitted, for the model card."""
+    return {
+        "command": command,
+        "data": settings.features_uri or settings.catalogue_uri or "Fashion-MNIST",
+        "num_train": len(rows.train),
+        **dataclasses.asdict(svm),
+        "c": svm.effective_c,
+        "gamma": float(head.gamma[0]),
+    }
+
+
 def _fitted(settings: SvmSettings, rows: SvmRows, *, num_labels: int) -> SvmHead:
     """Fit on the training rows: as a stream where the method can, else in memory."""
-    threads = os.cpu_count() or 1
     if settings.kind == "nystroem":
-        return svm_head(fit_nystroem(settings, rows.batches(settings.seed), num_labels=num_labels, threads=threads))
+        return svm_head(fit_nystroem(settings, rows.batches(settings.seed), num_labels=num_labels))
     loaded = rows.load(rows.train)
     return svm_head(fit_rows(settings, loaded.features, loaded.labels))
 

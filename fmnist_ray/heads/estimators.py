@@ -40,9 +40,7 @@ def build_svm(settings: SvmSettings, *, width: int) -> Pipeline:
     return Pipeline([("scaler", StandardScaler()), ("svm", svm)])
 
 
-def fit_svm(
-    settings: SvmSettings, features: NDArray[np.float32], labels: NDArray[np.int64], *, threads: int = 1
-) -> Pipeline:
+def fit_svm(settings: SvmSettings, features: NDArray[np.float32], labels: NDArray[np.int64]) -> Pipeline:
     """A fitted pipeline from rows in memory: `features` [N, width], `labels` [N], every class in 0..K-1 present.
 
     `InputError` for features that say nothing and for more rows than an exact kernel can take.
@@ -58,7 +56,7 @@ def fit_svm(
                 chosen = rows[start : start + _BATCH]
                 yield features[chosen], labels[chosen]
 
-        return fit_nystroem(settings, batches, num_labels=int(labels.max()) + 1, threads=threads)
+        return fit_nystroem(settings, batches, num_labels=int(labels.max()) + 1)
     if settings.kind == "rbf" and len(features) > _LARGEST_EXACT:
         raise InputError(
             f"{len(features)} rows are too many for an exact RBF kernel, which takes {_LARGEST_EXACT}: "

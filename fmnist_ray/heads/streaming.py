@@ -20,7 +20,7 @@ rows should come in an order of their own each time, and not sorted by class."""
 _ROWS_TO_SEE = 500_000
 
 
-def fit_nystroem(settings: SvmSettings, batches: Batches, *, num_labels: int, threads: int = 1) -> Pipeline:
+def fit_nystroem(settings: SvmSettings, batches: Batches, *, num_labels: int) -> Pipeline:
     """A fitted pipeline of scaler, Nystroem map (Williams and Seeger, 2000) and linear SVM.
 
     The SVM is averaged stochastic gradient descent on the hinge loss, one class against the rest (Bottou, 2010).
@@ -39,10 +39,7 @@ def fit_nystroem(settings: SvmSettings, batches: Batches, *, num_labels: int, th
     kernel = Nystroem(
         gamma=settings.gamma or 1 / landmarks.shape[1], n_components=len(landmarks), random_state=settings.seed
     ).fit(landmarks)
-    svm = SGDClassifier(
-        loss="hinge", alpha=1 / (settings.effective_c * num_rows), average=num_rows, random_state=settings.seed,
-        n_jobs=threads,
-    )  # fmt: skip
+    svm = SGDClassifier(alpha=1 / (settings.effective_c * num_rows), average=num_rows, random_state=settings.seed)
     weights = num_rows / (num_labels * np.maximum(counts, 1)) if settings.class_weights else np.ones(num_labels)
     for epoch in range(1, 1 + (settings.epochs or min(10, max(2, -(-_ROWS_TO_SEE // num_rows))))):
         for features, labels in batches(epoch):

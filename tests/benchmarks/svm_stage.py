@@ -100,7 +100,7 @@ def kinds(bundle: str, work: Path) -> Figures:
     found["cnn_test_accuracy"] = float((test.logits.argmax(axis=1) == truth).mean())
     for kind in KINDS:
         started = time.perf_counter()
-        fitted = fit_svm(SvmSettings(kind=kind), train.features, labels, threads=2)
+        fitted = fit_svm(SvmSettings(kind=kind), train.features, labels)
         fit_s = time.perf_counter() - started
         head = svm_head(fitted)
         graph, _ = scores(bundle, "test", join_head(read_bundle(bundle).files[GRAPH], head))
@@ -171,7 +171,7 @@ def inference(bundle: str, work: Path) -> Figures:
     (train, labels), bare = scores(bundle, "train"), without_head(read_bundle(bundle).files[GRAPH])
     graphs = {"cnn": bare}
     for kind in KINDS:
-        fitted = fit_svm(SvmSettings(kind=kind), train.features[:20_000], labels[:20_000], threads=2)
+        fitted = fit_svm(SvmSettings(kind=kind), train.features[:20_000], labels[:20_000])
         graphs[kind] = join_head(bare, svm_head(fitted))
     runtimes = {name: OpenVinoRuntime(graph, precision="f32", num_threads=1) for name, graph in graphs.items()}
     pixels = load_split("test")[0][:, None]

@@ -24,7 +24,7 @@ def scores(num_rows: int, spread: float, seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("cnn", "svm", "decides"), [(0.5, 2.0, "cnn"), (2.0, 0.5, "svm"), (1.5, 1.5, "both")])
-def test_the_head_that_is_right_most_often_decides(cnn: float, svm: float, decides: str) -> None:
+def test_no_head_is_clearly_better_than_the_one_that_decides(cnn: float, svm: float, decides: str) -> None:
     labels = np.arange(4_000) % 5
     rule = fit_rule(scores(4_000, cnn, 0), scores(4_000, svm, 1), labels, temperature=1.0, pairwise=False)
     found = {

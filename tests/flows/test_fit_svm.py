@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -79,6 +80,12 @@ def test_a_bundle_answers_with_both_heads(
     outcome = fit(catalogue_uri=str(folder), svm=SvmSettings(kind=kind, components=100))
     assert outcome.metrics["svm_test_accuracy"] > 0.9 > 0.5 > outcome.metrics["cnn_test_accuracy"]
     assert outcome.num_train == 600 - 90 - 50
+    look = json.loads((tmp_path / "work" / "svm.json").read_text())
+    assert look["num_rows"] == sum(look["margins"]["num_rows"]) == 460
+    assert 0 < look["num_support_vectors"] == sum(entry["num_support_vectors"] for entry in look["classes"])
+    assert (tmp_path / "work" / "svm.html").read_text().count("data:image/png") > 10
+    if kind == "rbf":
+        assert look["num_support_vectors"] == pytest.approx(outcome.num_centres, rel=0.02)  # the solver's tolerance
     bundle = read_bundle(str(tmp_path / "two"))
     assert SVM in bundle.files
     assert b"## SVM" in bundle.files[CARD]
