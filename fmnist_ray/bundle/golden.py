@@ -68,6 +68,16 @@ def golden_tolerance(logits: np.ndarray, runtime: Runtime, precision: Precision)
     return 2e-2 * max(1.0, float(np.abs(logits).max()))
 
 
+def svm_tolerance(scores: np.ndarray, runtime: Runtime, precision: Precision) -> float:
+    """Largest difference of an SVM's score that another processor, kernel or precision may cause, by the largest score.
+
+    A kernel's score sums over thousands of rows: in f32 an exact one with 8,892 support vectors was off by 0.009 on
+    10,000 images; in bf16 Nystroem's was off by 0.042 of its largest score on 3,000.
+    """
+    share = 1e-3 if (runtime, precision) == ("cpu", "f32") else 0.1
+    return share * max(1.0, float(np.abs(scores).max()))
+
+
 def check_golden(bundle: Bundle, scorer: Scorer, *, runtime: Runtime, precision: Precision) -> GoldenResult:
     """Score the bundle's golden rows, from their bytes on, with both heads where there are two.
 
@@ -94,7 +104,7 @@ def check_golden(bundle: Bundle, scorer: Scorer, *, runtime: Runtime, precision:
             f"{result.max_logit_difference:.2g} (allowed: {tolerance:.2g}). Copy the bundle anew, or train it anew."
         )
     if expected_svm is not None:
-        _check_svm(bundle, scores.svm, expected_svm, golden_tolerance(expected_svm, runtime, precision))
+        _check_svm(bundle, scores.svm, expected_svm, svm_tolerance(expected_svm, runtime, precision))
     return result
 
 

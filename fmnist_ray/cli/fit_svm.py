@@ -36,7 +36,7 @@ def fit_svm(
         Literal["linear", "rbf", "nystroem"], typer.Option(help="Linear, exact RBF kernel, or its approximation.")
     ] = "nystroem",
     c: Annotated[
-        float | None, typer.Option("--C", help="Weight of mistakes. Default: 0.01 for linear, else 10.")
+        float | None, typer.Option("--C", help="Weight of mistakes. Default: linear 0.01, rbf 10, nystroem 1.")
     ] = None,
     gamma: Annotated[float | None, typer.Option(help="Of the kernel. Default: one by the number of features.")] = None,
     components: Annotated[int, typer.Option(help="Rows that nystroem compares with.")] = 1_000,

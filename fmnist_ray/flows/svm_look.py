@@ -21,7 +21,7 @@ from fmnist_ray.store import Store
 _ROWS = 10_000
 _POINTS = 1_000
 _SIDE = 96
-_PICTURES = 8
+_PICTURES = 7
 """Support vectors that are shown of each class."""
 
 

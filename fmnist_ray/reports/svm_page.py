@@ -14,8 +14,8 @@ from fmnist_ray.reports.gallery import Picture, embedded_picture
 from fmnist_ray.reports.page import render
 
 _BINS = 40
-_REACH = 4.0
-"""Margins beyond this are drawn at it."""
+_DRAWN = 95
+"""Per cent of the margins that the histogram's axis holds; the others are drawn at its ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +42,9 @@ class SvmLook:
 
 def svm_page(look: SvmLook) -> tuple[bytes, bytes]:
     """`svm.json` and `svm.html`."""
-    edges = np.linspace(-_REACH, _REACH, _BINS + 1)
-    clipped = look.margins.clip(-_REACH, _REACH)
+    reach = float(np.percentile(np.abs(look.margins), _DRAWN))
+    edges = np.linspace(-reach, reach, _BINS + 1)
+    clipped = look.margins.clip(-reach, reach)
     counts, wrong = (np.histogram(values, edges)[0].tolist() for values in (clipped, clipped[look.margins < 0]))
     content: dict[str, Any] = {
         "kind": look.kind,
