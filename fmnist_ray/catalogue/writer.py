@@ -131,7 +131,10 @@ class ShardTables:
 def encode_table(table: pa.Table) -> bytes:
     """A table as one Parquet file in memory: a file is written by one `put`, so that it is never seen in part."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression=_COMPRESSION)
+    # A dictionary of features would be all of them: without it, 3 instead of 14 microseconds and 237 instead of 340
+    # bytes a row of 128.
+    flat = [field.name for field in table.schema if not pa.types.is_fixed_size_list(field.type)]
+    pq.write_table(table, buffer, compression=_COMPRESSION, use_dictionary=flat)
     return buffer.getvalue()
 
 
