@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import pyarrow as pa
@@ -53,11 +54,18 @@ class FeatureRows:
         found = [pc.fill_null(part, -1).combine_chunks().to_numpy(zero_copy_only=False) for part in parts]
         return np.concatenate([np.empty(0, np.int64), *found]).astype(np.int64)
 
-    def groups(self, column: str) -> NDArray[np.int64]:
-        """A number for every row [N], equal where `column` is; `CatalogueError` where it was not kept."""
-        cells = [cell for number in self._numbers for cell in self._read(number, [column]).column(column).to_pylist()]
-        numbers: dict[object, int] = {}
-        return np.array([numbers.setdefault(cell, len(numbers)) for cell in cells], np.int64)
+    def catalogue_rows(self) -> NDArray[np.int64]:
+        """For every row [N], its number counted over all files of the catalogue."""
+        inputs = self.plan().inputs
+        starts = dict(
+            zip((file.key for file in inputs), accumulate([0, *(file.num_rows for file in inputs)]), strict=False)
+        )
+        found = [np.empty(0, np.int64)]
+        for number in self._numbers:
+            table = self._read(number, ["input_file", "input_row"])
+            key = table.column("input_file")[0].as_py()  # a shard's file has rows of one only
+            found.append(starts[key] + table.column("input_row").to_numpy())
+        return np.concatenate(found)
 
     def read(self, number: int) -> FeatureFile:
         """All rows of a file. `CatalogueError` where it can't be read or holds what is no number."""

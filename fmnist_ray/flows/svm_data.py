@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from fmnist_ray.bundle.format import Bundle
 from fmnist_ray.catalogue.feature_rows import FeatureFile, FeatureRows
+from fmnist_ray.catalogue.reader import read_cells
 from fmnist_ray.config.svm import SvmSearch
 from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.errors import InputError
-from fmnist_ray.flows.training_data import split_rows
+from fmnist_ray.flows.split import split_rows
 from fmnist_ray.heads.search import LabelledFeatures
 from fmnist_ray.heads.streaming import Batches
-from fmnist_ray.labels import Labels
+from fmnist_ray.labels import Labels, label_index
+from fmnist_ray.store import open_store
 
 _BATCH = 4_096
 _FILES_AT_ONCE = 8
@@ -78,21 +80,44 @@ class SvmRows:
 
 def split_table(table: FeatureRows, bundle: Bundle, *, folds: int, test_apart: bool) -> SvmRows:
     """Cut a table as the training of the bundle's network cut its data, so that no row which the network was trained on
-    is among those that judge the SVM, provided that the table holds the network's training catalogue, whole. Any other
-    table is cut the same way, which is as good as any.
+    is among those that judge the SVM, provided that the table's catalogue is the one that the network was trained on.
+    Any other catalogue is cut the same way, which is as good as any.
 
-    `test_apart`: the table has no test rows. Raises `InputError` where a class has too few rows for `folds`.
+    `test_apart`: the catalogue has no test rows. Raises `InputError` where a class has too few rows for `folds`.
     """
     settings = TrainSettings.from_dict(bundle.spec.provenance.get("settings", {}))
     labels = table.label_ids()
-    labelled = np.flatnonzero(labels >= 0)
     needed = folds + (2 if test_apart else 3)
-    _check_classes(labels[labelled], bundle.spec.labels, needed=needed, uri=table.uri)
-    column = settings.source.group_column
-    groups = table.groups(column)[labelled] if column else labelled
-    parts = split_rows(settings, labels[labelled], groups, test=not test_apart)
-    train, validation, test = (labelled[part] for part in parts)
+    _check_classes(labels[labels >= 0], bundle.spec.labels, needed=needed, uri=table.uri)
+    every, groups = _catalogue_cells(table, bundle.spec.labels, settings.source.group_column)
+    numbers = table.catalogue_rows()
+    every[numbers] = labels
+    labelled = np.flatnonzero(every >= 0)
+    parts = split_rows(settings, every[labelled], groups[labelled], test=not test_apart)
+    kept = labels >= 0
+    train, validation, test = (np.flatnonzero(np.isin(numbers, labelled[part]) & kept) for part in parts)
     return SvmRows(table=table, labels=labels, train=train, validation=validation, test=test)
+
+
+def _catalogue_cells(
+    table: FeatureRows, labels: Labels, group_column: str | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Label id (-1 where there is none) and group number of every row of the table's catalogue, rejects among them: a
+    network's data is split before its images are read."""
+    plan = table.plan()
+    store, label_column = open_store(plan.catalogue_uri), plan.columns["label"]
+    wanted = [name for name in (label_column, group_column) if name is not None]
+    tables = [read_cells(store, file, wanted) for file in plan.inputs]
+    index = label_index(labels)
+    cells = [str(cell) for part in tables for cell in part.column(label_column).to_pylist()] if label_column else []
+    ids = np.array([index.get(cell, -1) for cell in cells], np.int64)
+    if group_column is None:
+        return ids, np.arange(len(ids))
+    numbers: dict[object, int] = {}
+    groups = [
+        numbers.setdefault(cell, len(numbers)) for part in tables for cell in part.column(group_column).to_pylist()
+    ]
+    return ids, np.array(groups, np.int64)
 
 
 def search_rows(rows: SvmRows, search: SvmSearch) -> NDArray[np.int64]:

@@ -37,8 +37,7 @@ def _columns(bundle: Bundle) -> ColumnNames:
     source = TrainSettings.from_dict(bundle.spec.provenance.get("settings", {})).source
     if source.catalogue_uri is None:
         return ColumnNames()
-    keep = (source.group_column,) if source.group_column else ()
-    return ColumnNames(image=source.image_column, label=source.label_column, keep=keep)
+    return ColumnNames(image=source.image_column, label=source.label_column)
 
 
 def _extracted(

@@ -12,8 +12,10 @@ import numpy as np
 
 from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.errors import NotFoundError, OutputTakenError, SettingError
-from fmnist_ray.flows.training_data import load_training_data, stratified_split
+from fmnist_ray.flows.split import stratified_split
+from fmnist_ray.flows.training_data import load_training_data
 from fmnist_ray.heads.classical import build_classical, classical_rows
+from fmnist_ray.networks.data import LabelledImages
 from fmnist_ray.store import open_store
 
 RESULT = "result.json"
@@ -56,6 +58,11 @@ def train_classical(
     estimator: Any = build_classical(name, seed=settings.seed, params=params)
     data = load_training_data(settings)
     train = data.train
+    if not isinstance(train, LabelledImages):
+        raise SettingError(
+            f"{settings.source.catalogue_uri} is too large for a model that needs all images in memory: train a "
+            "network, or take a part of the catalogue."
+        )
     if subset is not None and subset < len(train.labels):
         if subset < 2 * len(data.labels):
             raise SettingError(

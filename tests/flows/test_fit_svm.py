@@ -18,7 +18,9 @@ import fmnist_ray
 from fmnist_ray.bundle.format import CARD, SVM, read_bundle, write_bundle
 from fmnist_ray.catalogue.feature_rows import open_features
 from fmnist_ray.config.classify import ClassifySettings
+from fmnist_ray.config.images import ImageLimits
 from fmnist_ray.config.svm import KINDS, FitSettings, Kind, SvmSearch, SvmSettings
+from fmnist_ray.config.train import TrainingSource, TrainSettings
 from fmnist_ray.config.tune import Choice, Range
 from fmnist_ray.errors import (
     BundleError,
@@ -33,9 +35,12 @@ from fmnist_ray.flows.classify import classify
 from fmnist_ray.flows.features import extract_features
 from fmnist_ray.flows.fit_svm import FitOutcome, fit_svm
 from fmnist_ray.flows.svm_data import split_table
+from fmnist_ray.flows.training_data import load_training_data
 from fmnist_ray.heads.search import FoldTask, LabelledFeatures, run_here
 from fmnist_ray.images.encode import encode_png
+from fmnist_ray.images.prepare import prepare_batch
 from fmnist_ray.labels import FASHION_MNIST
+from fmnist_ray.networks.data import LabelledImages
 from fmnist_ray.store import open_store
 
 Extract = Callable[[ClassifySettings], object]
@@ -225,21 +230,33 @@ def test_a_changed_table_and_another_bundles_table_are_refused(
         fit(features_uri=str(features), replace=True)
 
 
-def test_groups_are_kept_together_as_in_the_networks_training(
+def test_rows_are_split_as_in_the_networks_training_rejects_and_groups_included(
     fit: Fit, catalogue: Any, photos: dict[str, list[Any]], tiny_bundle: Path, tmp_path: Path
 ) -> None:
-    """A bundle trained on a catalogue: the same columns, and no group on both sides."""
+    """A bundle trained on a catalogue, with some images that can't be used."""
     bundle = read_bundle(str(tiny_bundle))
     source = {"catalogue_uri": "c", "label_column": "category", "group_column": "sender"}
-    spec = dataclasses.replace(bundle.spec, provenance={"settings": {"source": source}})
+    spec = dataclasses.replace(
+        bundle.spec, labels=tuple(sorted(FASHION_MNIST)), provenance={"settings": {"source": source}}
+    )
     files = {name: data for name, data in bundle.files.items() if name not in ("bundle.json", CARD)}
     write_bundle(open_store(str(tmp_path / "mine")), spec, files)
-    rows = {"image": photos["image"], "category": photos["label"], "sender": [n // 4 for n in range(600)]}
+    images = [b"broken" if number % 50 == 7 else image for number, image in enumerate(photos["image"])]
+    rows = {"image": images, "category": photos["label"], "sender": [n // 4 for n in range(600)]}
     fit(catalogue_uri=str(catalogue(rows)), bundle=str(tmp_path / "mine"), svm=SvmSettings(kind="linear"))
     mine = read_bundle(str(tmp_path / "mine"))
     table = open_features(str(tmp_path / "work" / "features"), bundle_digest=mine.digest, labels=spec.labels)
     parts = split_table(table, mine, folds=0, test_apart=False)
-    senders = [set((part // 4).tolist()) for part in (parts.train, parts.validation, parts.test)]
-    assert senders[0].isdisjoint(senders[1] | senders[2])
-    assert senders[1].isdisjoint(senders[2])
-    assert sum(map(len, senders)) == 150
+    trained = load_training_data(TrainSettings(source=TrainingSource(
+        catalogue_uri=str(tmp_path / "catalogue"), label_column="category", group_column="sender"
+    )))  # fmt: skip
+    assert len(parts.labels) == 588
+    numbers = table.catalogue_rows()
+    found = [numbers[part] for part in (parts.train, parts.validation, parts.test)]
+    assert [len(part) for part in found] == [
+        len(part.labels) for part in (trained.train, trained.validation, trained.test)
+    ]
+    assert set((found[0] // 4).tolist()).isdisjoint(np.concatenate(found[1:]) // 4)
+    assert isinstance(trained.train, LabelledImages)
+    pixels = prepare_batch([images[row] for row in found[0]], spec.preparation, ImageLimits()).pixels
+    np.testing.assert_array_equal(pixels, trained.train.pixels)
