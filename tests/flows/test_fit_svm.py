@@ -33,7 +33,7 @@ from fmnist_ray.errors import (
 )
 from fmnist_ray.flows.classify import classify
 from fmnist_ray.flows.features import extract_features
-from fmnist_ray.flows.fit_svm import FitOutcome, fit_svm
+from fmnist_ray.flows.fit_svm import FitOutcome, check_graph, fit_svm
 from fmnist_ray.flows.svm_data import split_table
 from fmnist_ray.flows.training_data import load_training_data
 from fmnist_ray.heads.search import FoldTask, LabelledFeatures, run_here
@@ -260,3 +260,10 @@ def test_rows_are_split_as_in_the_networks_training_rejects_and_groups_included(
     assert isinstance(trained.train, LabelledImages)
     pixels = prepare_batch([images[row] for row in found[0]], spec.preparation, ImageLimits()).pixels
     np.testing.assert_array_equal(pixels, trained.train.pixels)
+
+
+def test_a_graph_that_says_otherwise_than_the_svm_is_not_written() -> None:
+    scores = np.array([[4.0, -3.0], [0.0, 1.0]])
+    check_graph(scores + 0.03, scores)
+    with pytest.raises(ParityError, match=r"differ by 0\.06 .* \(allowed: 0\.04\)"):
+        check_graph(scores + 0.06, scores)
