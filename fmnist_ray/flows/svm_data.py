@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fmnist_ray.bundle.format import Bundle
@@ -109,8 +111,9 @@ def _catalogue_cells(
     wanted = [name for name in (label_column, group_column) if name is not None]
     tables = [read_cells(store, file, wanted) for file in plan.inputs]
     index = label_index(labels)
-    cells = [str(cell) for part in tables for cell in part.column(label_column).to_pylist()] if label_column else []
-    ids = np.array([index.get(cell, -1) for cell in cells], np.int64)
+    spellings, ids_by_spelling = pa.array(list(index), pa.string()), np.array([*index.values(), -1])
+    found = [pc.index_in(part.column(label_column).cast(pa.string()), spellings) for part in tables]
+    ids = np.concatenate([ids_by_spelling[pc.fill_null(part, -1).to_numpy()] for part in found])
     if group_column is None:
         return ids, np.arange(len(ids))
     numbers: dict[object, int] = {}
