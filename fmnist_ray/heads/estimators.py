@@ -70,7 +70,7 @@ def svm_head(fitted: Pipeline) -> SvmHead:
     `decision_function_shape="ovo"`. Two classes have one score each, or one for their pair."""
     scaler, svm = fitted[0], fitted[-1]
     if isinstance(svm, SVC):
-        centres, gamma = svm.support_vectors_, svm._gamma
+        centres, gamma = svm.support_vectors_, svm.gamma
         weights, intercept = _pair_weights(svm), svm.intercept_ * _pair_sign(svm)
     else:
         coefficients, intercept = svm.coef_, svm.intercept_
