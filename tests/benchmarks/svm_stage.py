@@ -10,8 +10,8 @@
 - stream: Nystroem on 600,000 rows, the training images under ten augmentations.
 - seed: a CNN of the published reports, trained here, and SVMs on its features.
 
-Each part writes its figures to `results/svm_stage.json` beside this script, with the machine and the time. The folder
-of `--work` keeps catalogues and features from one call to the next.
+Each part writes its figures to `results/svm_stage.json` beside this script, with the machine, its load before and
+the time: run it on a machine that does nothing else. The folder of `--work` keeps catalogues and features from one call to the next.
 """
 
 from __future__ import annotations
@@ -256,11 +256,13 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     for name in options.parts:
+        load_before = os.getloadavg()[0]
         figures = PARTS[name](options.bundle, options.work)
         results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         results[name] = {
             **figures,
             "bundle": read_bundle(options.bundle).digest[:12],
+            "load_before": load_before,
             "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": machine_facts(),
         }
