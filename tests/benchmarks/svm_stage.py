@@ -11,7 +11,8 @@
 - seed: a CNN of the published reports, trained here, and SVMs on its features.
 
 Each part writes its figures to `results/svm_stage.json` beside this script, with the machine, its load before and
-the time: run it on a machine that does nothing else. The folder of `--work` keeps catalogues and features from one call to the next.
+the time: run it on a machine that does nothing else. The folder of `--work` keeps catalogues and features from one call
+to the next.
 """
 
 from __future__ import annotations
