@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 Labels = tuple[str, ...]
 
 FASHION_MNIST: Labels = (
@@ -24,3 +26,10 @@ def label_index(labels: Labels) -> dict[str, int]:
     index = {str(number): number for number in range(len(labels))}
     index.update({name: number for number, name in enumerate(labels)})
     return index
+
+
+def label_text(label: Any) -> str:
+    """Spelling of a label cell; whole numbers that a table with gaps stores as floats count as whole."""
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
+    return str(label)

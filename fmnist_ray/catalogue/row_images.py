@@ -24,3 +24,18 @@ def read_images(plan: Plan, places: Sequence[tuple[str, int]]) -> list[object]:
             cell for batch in read_rows(store, plan.inputs[numbers[key]], shard, columns) for cell in batch.images
         ]
     return cells
+
+
+def read_chosen(plan: Plan, places: Sequence[tuple[str, int]]) -> list[object]:
+    """As `read_images`, for many rows: each file is read once, from the first to the last row that is wanted."""
+    store = open_store(plan.catalogue_uri)
+    columns = Columns.from_dict({**plan.columns, "id": None, "label": None, "keep": ()})
+    cells: dict[tuple[str, int], object] = {}
+    for number, file in enumerate(plan.inputs):
+        wanted = {row for key, row in places if key == file.key}
+        if wanted:
+            shard = Shard(id="", file=number, start=min(wanted), stop=max(wanted) + 1)
+            for batch in read_rows(store, file, shard, columns):
+                for row in wanted.intersection(range(batch.first_row, batch.first_row + len(batch))):
+                    cells[file.key, row] = batch.images[row - batch.first_row]
+    return [cells[place] for place in places]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from fmnist_ray.cli import classify, demo, features, fit_svm, runs, train, tune
+from fmnist_ray.cli import calibrate, classify, demo, features, fit_svm, runs, train, tune
 from fmnist_ray.cli.catalogue import catalogue_app
 from fmnist_ray.cli.data import data_app
+from fmnist_ray.cli.review import review_app
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -25,6 +26,8 @@ app.command()(runs.verify)
 app.command(epilog=train.EPILOG)(train.train)
 app.command(epilog=tune.EPILOG)(tune.tune)
 app.command("fit-svm", epilog=fit_svm.EPILOG)(fit_svm.fit_svm)
+app.command(epilog=calibrate.EPILOG)(calibrate.calibrate)
+app.add_typer(review_app, name="review")
 app.add_typer(data_app, name="data")
 app.add_typer(catalogue_app, name="catalogue")
 

@@ -37,6 +37,11 @@ def classify(
     head: Annotated[
         Literal["bundle", "cnn", "svm", "both"], typer.Option(help="Who decides. Default: as the bundle says.")
     ] = "bundle",
+    min_precision: options.MinPrecision = None,
+    per_class: options.PerClass = False,
+    risk: Annotated[float, typer.Option(help="Probability that --min-precision is not kept.")] = 0.05,
+    coverage: Annotated[float, typer.Option(help="Share of each class's rows whose label set holds it.")] = 0.95,
+    alarm_rate: Annotated[float, typer.Option(help="Share of good rows flagged as novel, and as unusable.")] = 0.01,
     precision: Annotated[Literal["f32", "bf16"], typer.Option(help="Arithmetic of the network.")] = "f32",
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of another plan's run in --out.")] = False,
     address: options.Address = None,
@@ -47,6 +52,7 @@ def classify(
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.config.classify import ClassifySettings, ColumnNames
+        from fmnist_ray.config.decisions import Promises
 
         columns = ColumnNames(
             id=id_column, image=image_column, label=label_column, keep=tuple(name for name in keep.split(",") if name)
@@ -57,6 +63,9 @@ def classify(
             bundle=bundle,
             columns=columns,
             head=None if head == "bundle" else head,
+            promises=Promises(
+                min_precision=min_precision, per_class=per_class, risk=risk, coverage=coverage, alarm_rate=alarm_rate
+            ),
             precision=precision,
             runtime=None if runtime == "auto" else runtime,
             shard_rows=shard_rows,
@@ -89,12 +98,19 @@ def show_summary(summary: RunSummary, output: Output) -> None:
         "predictions": f"{summary.num_predictions:,}",
         "rejects": f"{summary.num_rejects:,}" + (f" ({rejects})" if rejects else ""),
         "accuracy": "no labels" if summary.accuracy is None else f"{summary.accuracy:.2%}",
+        **({"decisions": _decisions(summary)} if summary.decisions else {}),
         "seconds": f"{summary.elapsed_s:.1f}",
         "rows per second": "done before" if summary.rows_per_s is None else f"{summary.rows_per_s:,.0f}",
         "bundle": summary.bundle_digest[:12],
         "results": summary.out_uri,
         "report": summary.report_uri,
+        **({"review": summary.review_uri} if summary.review_uri else {}),
     }
     if not summary.num_rows:
         output.note("warning: the catalogue has no rows; an empty run was committed.")
     output.facts(f"Committed run {summary.plan_id}", facts)
+
+
+def _decisions(summary: RunSummary) -> str:
+    shares = ((name, count, count / summary.num_predictions) for name, count in summary.decisions.items())
+    return ", ".join(f"{name} {count:,} ({share:.1%})" for name, count, share in shares)

@@ -12,5 +12,9 @@ Address = Annotated[
     str | None, typer.Option("--address", help="A Ray cluster. Default: RAY_ADDRESS, or one of our own.")
 ]
 Bundle = Annotated[str, typer.Option("--bundle", help="A shipped bundle's name, or a bundle's path or URI.")]
+MinPrecision = Annotated[
+    float | None, typer.Option(help="Accept rows so that this share of them is right; the others go to review.")
+]
+PerClass = Annotated[bool, typer.Option("--per-class", help="Keep --min-precision in every predicted class.")]
 Recipe = Annotated[str, typer.Option("--recipe", help="Named settings, or a .json file; what follows overrides.")]
 Change = Annotated[list[str] | None, typer.Option("--set", help="Any setting, NAME=VALUE; again for more.")]

@@ -1,10 +1,13 @@
-"""Answers as columns of the predictions table."""
+"""Answers and decisions as columns of the predictions table."""
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 
 from fmnist_ray.decisions.decide import Answers
+from fmnist_ray.decisions.rule import DECISION_OF, REASONS, Judgements
+from fmnist_ray.schema import DECISION_COLUMNS, PHOTO_PROBLEMS, PREDICTIONS
 
 
 def head_columns(labels: pa.Array, cnn: Answers, svm: Answers | None) -> list[pa.Array]:
@@ -14,3 +17,33 @@ def head_columns(labels: pa.Array, cnn: Answers, svm: Answers | None) -> list[pa
         return [*columns, *(pa.nulls(len(cnn.label_ids), kind) for kind in (pa.string(), pa.float32(), pa.bool_()))]
     agree = pa.array(cnn.label_ids == svm.label_ids)
     return [*columns, labels.take(pa.array(svm.label_ids)), pa.array(svm.confidences, pa.float32()), agree]
+
+
+def decision_columns(labels: pa.Array, answers: Answers, judgements: Judgements | None) -> list[pa.Array]:
+    """What is to be done, in the order of `schema.DECISION_COLUMNS`; null without a rule."""
+    num_rows = len(answers.label_ids)
+    if judgements is None:
+        return [pa.nulls(num_rows, PREDICTIONS.field(name).type) for name in DECISION_COLUMNS]
+    decided = [pa.nulls(num_rows, pa.string())] * 2
+    if judgements.reasons is not None:
+        reasons = pa.array(judgements.reasons)
+        decided = [
+            pa.array([str(value) for value in values]).take(reasons)
+            for values in ((DECISION_OF[reason] for reason in REASONS), REASONS)
+        ]
+    found = judgements.photo_problems
+    return [
+        *decided,
+        _label_lists(labels, answers.probabilities, judgements.label_sets),
+        pa.array(judgements.novelty, pa.float32()),
+        pa.array(PHOTO_PROBLEMS).take(pa.array(found, mask=found < 0)),
+    ]
+
+
+def _label_lists(labels: pa.Array, probabilities: np.ndarray, sets: np.ndarray) -> pa.ListArray:
+    """The labels of each row's set, the likeliest first."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    rows, places = np.nonzero(np.take_along_axis(sets, order, axis=1))
+    ends = np.cumsum(sets.sum(axis=1))
+    offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, labels.take(pa.array(order[rows, places])))

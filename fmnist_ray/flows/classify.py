@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from fmnist_ray import errors
 from fmnist_ray.bundle.classifier import deciding_head
+from fmnist_ray.bundle.decisions import proven_thresholds
 from fmnist_ray.bundle.format import Bundle, node_uri, read_bundle
 from fmnist_ray.catalogue.commit import Commit, claim, commit_run, read_commit
 from fmnist_ray.catalogue.plan import Plan, make_plan
@@ -20,8 +21,10 @@ from fmnist_ray.catalogue.reader import inspect_inputs, list_inputs
 from fmnist_ray.catalogue.receipts import Receipt, read_receipts
 from fmnist_ray.config.classify import ClassifySettings
 from fmnist_ray.config.images import ImageLimits
+from fmnist_ray.decisions.counts import decisions_made
 from fmnist_ray.errors import AccessDeniedError, ChangedError, IncompleteError, InputError, WorkerDiedError
 from fmnist_ray.flows.report import write_report
+from fmnist_ray.flows.review_queue import write_queue
 from fmnist_ray.flows.shard import ShardOutcome, WorkerSettings
 from fmnist_ray.reports.metrics import evaluate
 from fmnist_ray.reports.statistics import RunStatistics
@@ -61,12 +64,16 @@ class RunSummary:
     num_shards: int
     num_shards_resumed: int
     """Shards that an earlier start of the same command had done."""
+    decisions: dict[str, int]
+    """Rows by decision; empty where no precision was promised."""
     accuracy: float | None
     """Share of labelled predictions that are right; None without labels."""
     elapsed_s: float
     rows_per_s: float | None
     """Rows that this command classified, by its seconds from start to commit; None when all were done before."""
     report_uri: str
+    review_uri: str | None
+    """The page of the review queue; None where no precision was promised."""
 
 
 def classify(
@@ -111,12 +118,15 @@ def _plan(settings: ClassifySettings, bundle: Bundle) -> tuple[str, Plan]:
     """Root of the catalogue, and the plan over it."""
     catalogue, infos = list_inputs(settings.catalogue_uri)
     inputs, columns = inspect_inputs(catalogue, infos, settings.columns)
+    head = deciding_head(bundle, settings.head)
     promises = {
         "bundle_digest": bundle.digest,
         "labels": list(bundle.spec.labels),
         "table": settings.table,
         "layer": settings.layer,
-        "head": deciding_head(bundle, settings.head),
+        "head": head,
+        "decisions": dataclasses.asdict(settings.promises),
+        "thresholds": proven_thresholds(bundle, settings.promises, head),
         "precision": settings.precision,
         "limits": dataclasses.asdict(ImageLimits()),
     }
@@ -196,6 +206,8 @@ def _facts(settings: ClassifySettings, bundle: Bundle, plan: Plan, elapsed_s: fl
         "table": settings.table,
         "layer": settings.layer,
         "head": plan.promises["head"],
+        "promises": plan.promises["decisions"],
+        "thresholds": plan.promises["thresholds"],
         "labels": list(bundle.spec.labels),
         "precision": settings.precision,
         "num_shards": len(plan.shards),
@@ -219,10 +231,12 @@ def _summary(out: Store, plan: Plan, commit: Commit, *, resumed: int, elapsed_s:
         num_predictions=commit.num_predictions,
         num_rejects=commit.num_rejects,
         rejects_by_reason=dict(statistics.rejects_by_reason),
+        decisions=decisions_made(statistics.decisions),
         num_shards=len(plan.shards),
         num_shards_resumed=resumed,
         accuracy=None if evaluation is None else evaluation.accuracy,
         elapsed_s=round(elapsed_s, 3),
         rows_per_s=None if all_before else commit.facts["rows_per_s"],
         report_uri=report_uri,
+        review_uri=write_queue(out, commit),
     )

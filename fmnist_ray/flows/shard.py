@@ -6,7 +6,6 @@ import time
 import uuid
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,10 +19,12 @@ from fmnist_ray.catalogue.receipts import Receipt, write_shard
 from fmnist_ray.catalogue.samples import Sample, SampleKeeper, row_orders
 from fmnist_ray.catalogue.writer import ShardTables, encode_table
 from fmnist_ray.config.classify import Precision, Runtime, Table
+from fmnist_ray.config.decisions import Promises
 from fmnist_ray.config.images import ImageLimits
+from fmnist_ray.decisions.counts import count_judgements
 from fmnist_ray.errors import ParityError
 from fmnist_ray.images.thumbnail import thumbnail
-from fmnist_ray.labels import label_index
+from fmnist_ray.labels import label_index, label_text
 from fmnist_ray.reports.statistics import RunStatistics
 from fmnist_ray.schema import SAMPLES, Reason
 from fmnist_ray.store import open_store
@@ -97,6 +98,7 @@ class ShardWorker:
             limits=ImageLimits(**promises["limits"]),
             head=promises["head"],
             layer=promises["layer"],
+            promises=Promises(**promises["decisions"]),
         )
 
     def _attempt(self, shard: Shard) -> Receipt:
@@ -166,6 +168,8 @@ class _ShardWork:
         statistics.add_predictions(answers.label_ids, answers.confidences, known)
         if answers.svm is not None:
             statistics.add_heads(answers.label_ids, answers.cnn.label_ids, answers.svm.label_ids, known)
+        if answers.judgements is not None:
+            statistics.decisions.update(count_judgements(answers.answers.label_ids, answers.judgements, known))
         statistics.add_images(answers.pixels)
         statistics.add_rejects(reject.reason for reject in answers.rejects)
         statistics.num_null_ids += rows.ids.null_count
@@ -207,11 +211,4 @@ class _ShardWork:
         """Ids of the catalogue's own labels, -1 where there is none or it is none of the bundle's."""
         if rows.labels is None:
             return None
-        return np.fromiter((self._label_ids.get(_label_text(label), -1) for label in rows.labels), np.int64, len(rows))
-
-
-def _label_text(label: Any) -> str:
-    """Spelling of a label cell; whole numbers that a table with gaps stores as floats count as whole."""
-    if isinstance(label, float) and label.is_integer():
-        label = int(label)
-    return str(label)
+        return np.fromiter((self._label_ids.get(label_text(label), -1) for label in rows.labels), np.int64, len(rows))

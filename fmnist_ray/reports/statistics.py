@@ -56,6 +56,8 @@ class RunStatistics:
     """Time spent by step, summed over workers; `seconds_by_step` gives it in seconds."""
     heads: Counter[str] = field(default_factory=Counter)
     """How often the two heads of a bundle with an SVM agree, and who is right; see `add_heads`."""
+    decisions: Counter[str] = field(default_factory=Counter)
+    """How many rows are accepted, reviewed and declined, and why; `decisions.counts` names the entries."""
     num_null_ids: int = 0
     """Rows without an id, classified or not."""
     bytes_read: int = 0
@@ -172,6 +174,7 @@ class RunStatistics:
         self.rejects_by_reason.update(other.rejects_by_reason)
         self.nanoseconds_by_step.update(other.nanoseconds_by_step)
         self.heads.update(other.heads)
+        self.decisions.update(other.decisions)
         self.num_null_ids += other.num_null_ids
         self.bytes_read += other.bytes_read
 
@@ -182,6 +185,7 @@ class RunStatistics:
             "rejects_by_reason": dict(sorted(self.rejects_by_reason.items())),
             "nanoseconds_by_step": dict(sorted(self.nanoseconds_by_step.items())),
             "heads": dict(sorted(self.heads.items())),
+            "decisions": dict(sorted(self.decisions.items())),
             "num_null_ids": self.num_null_ids,
             "bytes_read": self.bytes_read,
             **{name: _cells(getattr(self, name)) for name in _ARRAYS},
@@ -200,6 +204,7 @@ class RunStatistics:
                 rejects_by_reason=Counter(content["rejects_by_reason"]),
                 nanoseconds_by_step=Counter(content["nanoseconds_by_step"]),
                 heads=Counter(content["heads"]),
+                decisions=Counter(content.get("decisions", {})),
                 num_null_ids=content["num_null_ids"],
                 bytes_read=content["bytes_read"],
             )
