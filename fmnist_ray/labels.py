@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 Labels = tuple[str, ...]
@@ -28,8 +29,8 @@ def label_index(labels: Labels) -> dict[str, int]:
     return index
 
 
-def label_text(label: Any) -> str:
-    """Spelling of a label cell; whole numbers that a table with gaps stores as floats count as whole."""
-    if isinstance(label, float) and label.is_integer():
-        label = int(label)
-    return str(label)
+def known_label_ids(cells: Iterable[Any], index: Mapping[str, int]) -> list[int]:
+    """The id of each label cell of a catalogue, -1 where `index` has none. Whole numbers that a table with gaps stores
+    as floats count as whole."""
+    whole = (int(cell) if isinstance(cell, float) and cell.is_integer() else cell for cell in cells)
+    return [index.get(str(cell), -1) for cell in whole]

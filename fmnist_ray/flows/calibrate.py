@@ -25,7 +25,7 @@ from fmnist_ray.decisions.heads import decide_heads, fit_curves, fit_rule
 from fmnist_ray.errors import BundleError, CatalogueError
 from fmnist_ray.flows.training_data import load_training_data
 from fmnist_ray.images.prepare import prepare_batch
-from fmnist_ray.labels import label_index, label_text
+from fmnist_ray.labels import known_label_ids, label_index
 from fmnist_ray.networks.data import LabelledImages
 from fmnist_ray.store import open_store
 
@@ -133,7 +133,7 @@ def _read(uri: str, names: ColumnNames, spec: BundleSpec) -> LabelledImages:
     for number, file in enumerate(inputs):
         for batch in read_rows(store, file, Shard(id="", file=number, start=0, stop=file.num_rows), columns):
             cells = batch.labels if batch.labels is not None else [None] * len(batch)
-            truth = np.fromiter((index.get(label_text(cell), -1) for cell in cells), np.int64, len(batch))
+            truth = np.array(known_label_ids(cells, index), np.int64)
             wanted = np.flatnonzero(chosen[start : start + len(batch)] & (truth >= 0))
             start += len(batch)
             prepared = prepare_batch([batch.images[row] for row in wanted], spec.preparation, ImageLimits())

@@ -24,7 +24,7 @@ from fmnist_ray.config.images import ImageLimits
 from fmnist_ray.decisions.counts import count_judgements
 from fmnist_ray.errors import ParityError
 from fmnist_ray.images.thumbnail import thumbnail
-from fmnist_ray.labels import label_index, label_text
+from fmnist_ray.labels import known_label_ids, label_index
 from fmnist_ray.reports.statistics import RunStatistics
 from fmnist_ray.schema import SAMPLES, Reason
 from fmnist_ray.store import open_store
@@ -211,4 +211,4 @@ class _ShardWork:
         """Ids of the catalogue's own labels, -1 where there is none or it is none of the bundle's."""
         if rows.labels is None:
             return None
-        return np.fromiter((self._label_ids.get(label_text(label), -1) for label in rows.labels), np.int64, len(rows))
+        return np.array(known_label_ids(rows.labels, self._label_ids), np.int64)
