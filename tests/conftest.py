@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
+    from s3_server import S3Server
+
     from fmnist_ray.flows.shard import ShardOutcome, WorkerSettings
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
@@ -114,3 +116,44 @@ class InProcess:
 def in_process() -> type[InProcess]:
     """An executor without Ray: `in_process()`."""
     return InProcess
+
+
+@pytest.fixture(scope="session")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server that enforces credentials and policies."""
+    from s3_server import run_ministack
+
+    with run_ministack(tmp_path_factory.mktemp("ministack")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Another S3 server, which lets everybody do everything."""
+    from s3_server import run_moto
+
+    with run_moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture
+def use_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """`use_s3(server, **variables)` makes this process, and those it starts, use a server; again for another one."""
+    from fmnist_ray.store import s3
+
+    def use(server: S3Server, **variables: str) -> None:
+        s3.close_client()
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            monkeypatch.delenv(name)
+        for name, value in {**server.environment, **variables}.items():
+            monkeypatch.setenv(name, value)
+
+    yield use
+    s3.close_client()
+
+
+@pytest.fixture
+def bucket(ministack: S3Server, use_s3: Callable[..., None]) -> str:
+    """`s3://` URI of an empty bucket, with this process set up to use it as the administrator."""
+    use_s3(ministack)
+    return f"s3://{ministack.new_bucket()}"

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from fmnist_ray.catalogue.build import UNFINISHED
 from fmnist_ray.catalogue.plan import InputFile, Shard
 from fmnist_ray.config.classify import ColumnNames
-from fmnist_ray.errors import CatalogueError, NotFoundError
+from fmnist_ray.errors import AccessDeniedError, CatalogueError, NotFoundError
 from fmnist_ray.schema import LABEL, PRODUCT_ID
 from fmnist_ray.store import ObjectInfo, RangeFile, Store, open_store, split_uri
 
@@ -74,12 +74,17 @@ def list_inputs(uri: str) -> tuple[Store, list[ObjectInfo]]:
     """The Parquet files of a catalogue: the one that `uri` names, or all below it. Names that start with `_` or `.`
     are left out, as other readers of Parquet folders do."""
     folder, name = split_uri(uri)
-    parent = open_store(folder)
+    parent, store = open_store(folder), open_store(uri)
+    denied = None
     try:
         return parent, [parent.info(name)]
     except NotFoundError:
-        store = open_store(uri)
+        pass
+    except AccessDeniedError as error:  # a policy on a prefix denies a look at what is not below it
+        denied = error
     listed = list(store.list())
+    if denied and not listed:
+        raise denied
     if any(info.key == UNFINISHED for info in listed):
         raise CatalogueError(f"{uri} was not built to its end: run the same fmnist-ray catalogue build again.")
     found = [info for info in listed if _is_input(info.key)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import Annotated
+
 import typer
 
 from fmnist_ray.cli import classify, demo, runs, train, tune
@@ -12,8 +15,14 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_mar
 
 
 @app.callback()
-def root() -> None:
+def root(
+    endpoint_url: Annotated[
+        str | None, typer.Option(help="A server that speaks S3, for s3:// places. Default: AWS_ENDPOINT_URL, else AWS.")
+    ] = None,
+) -> None:
     """Classify fashion product photos by the million: every row exactly once, every night complete or absent."""
+    if endpoint_url is not None:
+        os.environ["AWS_ENDPOINT_URL_S3"] = endpoint_url  # read by boto3 and by pyarrow, here and in Ray's workers
 
 
 app.command(epilog=demo.EPILOG)(demo.demo)
