@@ -9,6 +9,7 @@ FmnistRayError
 │   ├── ImageRejected         one image that gets no prediction; carries the reject reason
 │   └── RefusedError          it could be done, but a safeguard says no            exit 3
 │       ├── OutputTakenError  the output place holds another plan's run
+│       ├── RejectBudgetError more rows were rejected than a run may have
 │       └── ParityError       a bundle that was changed, or answers unlike its golden rows
 └── WorldError                the request was fine, the world was not              exit 1
     ├── SourceError           a data set can't be had from any source
@@ -81,6 +82,10 @@ class RefusedError(InputError):
 
 class OutputTakenError(RefusedError):
     """The output place already holds the results of another plan."""
+
+
+class RejectBudgetError(RefusedError):
+    """More rows were rejected than the failure budget allows."""
 
 
 class ParityError(RefusedError):

@@ -93,23 +93,32 @@ def fashion_mnist() -> Path:
 
 
 class InProcess:
-    """Runs shards one after the other in this process. `dies_at` names shards whose worker ends without an answer."""
+    """Runs shards one after the other in this process. `dies_at` names shards that end all workers; `kills` says
+    whether one ends its own worker, under the worker's settings."""
 
-    def __init__(self, dies_at: Callable[[str], bool] = lambda shard: False) -> None:
+    def __init__(
+        self,
+        dies_at: Callable[[str], bool] = lambda shard: False,
+        kills: Callable[[str, WorkerSettings], bool] = lambda shard, settings: False,
+    ) -> None:
         self.facts: dict[str, Any] = {"num_workers": 1, "runtime": "cpu"}
         self.rounds: list[list[str]] = []
         self._dies_at = dies_at
+        self._kills = kills
 
     def run(self, settings: WorkerSettings, shard_ids: Sequence[str]) -> Iterator[ShardOutcome]:
         from fmnist_ray.errors import WorkerDiedError
-        from fmnist_ray.flows.shard import ShardWorker
+        from fmnist_ray.flows.shard import ShardOutcome, ShardWorker
 
         self.rounds.append(list(shard_ids))
         worker = ShardWorker(settings)
         for shard_id in shard_ids:
             if self._dies_at(shard_id):
                 raise WorkerDiedError("A worker process ended without an answer (test).")
-            yield worker.run(shard_id)
+            if self._kills(shard_id, settings):
+                yield ShardOutcome(shard=shard_id, num_rows=0, error="died (test)", error_kind="WorkerDiedError")
+            else:
+                yield worker.run(shard_id)
 
 
 @pytest.fixture(scope="session")

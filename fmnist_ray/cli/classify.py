@@ -13,7 +13,8 @@ from fmnist_ray.cli.console import Output, failures
 
 if TYPE_CHECKING:
     from fmnist_ray.config.classify import ClassifySettings
-    from fmnist_ray.flows.classify import Executor, RunSummary
+    from fmnist_ray.flows.classify import RunSummary
+    from fmnist_ray.flows.rounds import Executor
 
 EPILOG = (
     "Example: fmnist-ray classify catalogue.parquet --out results --keep title. The same command again resumes a run "
@@ -35,6 +36,10 @@ def classify(
     workers: Annotated[int | None, typer.Option(help="Worker processes. Default: one per CPU, or per GPU.")] = None,
     runtime: Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="What computes.")] = "auto",
     precision: Annotated[Literal["f32", "bf16"], typer.Option(help="Arithmetic of the network.")] = "f32",
+    max_rejects: Annotated[str, typer.Option(help="Share of rejected rows that is still committed.")] = "2%",
+    accept_rejects: Annotated[
+        bool, typer.Option("--accept-rejects", help="Commit whatever the number of rejects.")
+    ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of another plan's run in --out.")] = False,
     address: options.Address = None,
     json_mode: options.Json = False,
@@ -43,7 +48,7 @@ def classify(
     """Classify every product photo of a catalogue, exactly once, and commit the whole."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
-        from fmnist_ray.config.classify import ClassifySettings, ColumnNames
+        from fmnist_ray.config.classify import ClassifySettings, ColumnNames, parse_share
 
         columns = ColumnNames(
             id=id_column, image=image_column, label=label_column, keep=tuple(name for name in keep.split(",") if name)
@@ -57,6 +62,8 @@ def classify(
             runtime=None if runtime == "auto" else runtime,
             shard_rows=shard_rows,
             workers=workers,
+            max_rejects=parse_share(max_rejects),
+            accept_rejects=accept_rejects,
             replace=replace,
         )
         summary = run_classify(settings, output, address=address)

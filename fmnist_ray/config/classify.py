@@ -11,6 +11,14 @@ Runtime = Literal["cpu", "gpu"]
 Precision = Literal["f32", "bf16"]
 
 
+def parse_share(text: str) -> float:
+    """A share as people write it: `2%` or `0.02`."""
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise SettingError(f"{text} is no share; write 2% or 0.02.") from None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnNames:
     """Which columns of the catalogue mean what."""
@@ -44,6 +52,10 @@ class ClassifySettings:
     """Rows per shard, the unit of restart. None: a sixteenth of the catalogue, within 1,000 to 10,000."""
     workers: int | None = None
     """Worker processes. None: one per CPU of the cluster, or per GPU."""
+    max_rejects: float = 0.02
+    """Share of the rows, 0..1, that a committed run may have rejected. The first few rejects are always fine."""
+    accept_rejects: bool = False
+    """Commit whatever the number of rejects."""
     replace: bool = False
     """Allow this plan to take the place of another plan's run in `out_uri`, which stays readable as `previous`."""
 
@@ -52,6 +64,8 @@ class ClassifySettings:
             raise SettingError(f"--shard-rows is {self.shard_rows}; it must be at least 1.")
         if self.workers is not None and self.workers < 1:
             raise SettingError(f"--workers is {self.workers}; it must be at least 1.")
+        if not 0 <= self.max_rejects <= 1:
+            raise SettingError(f"--max-rejects is {self.max_rejects:.4g}; it must be within 0% and 100%.")
         if self.precision not in ("f32", "bf16"):
             raise SettingError(f"--precision is {self.precision}; allowed are f32 and bf16.")
         if self.runtime not in (None, "cpu", "gpu"):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
-from fmnist_ray import errors
 from fmnist_ray.bundle.format import Bundle, node_uri, read_bundle
 from fmnist_ray.catalogue.commit import Commit, claim, commit_run, read_commit
 from fmnist_ray.catalogue.plan import Plan, make_plan
@@ -19,28 +17,13 @@ from fmnist_ray.catalogue.reader import inspect_inputs, list_inputs
 from fmnist_ray.catalogue.receipts import Receipt, read_receipts
 from fmnist_ray.config.classify import ClassifySettings
 from fmnist_ray.config.images import ImageLimits
-from fmnist_ray.errors import AccessDeniedError, ChangedError, IncompleteError, InputError, WorkerDiedError
+from fmnist_ray.flows.budget import check_rejects
 from fmnist_ray.flows.report import write_report
-from fmnist_ray.flows.shard import ShardOutcome, WorkerSettings
+from fmnist_ray.flows.rounds import Executor, complete, num_rows
+from fmnist_ray.flows.shard import WorkerSettings
 from fmnist_ray.reports.metrics import evaluate
 from fmnist_ray.reports.statistics import RunStatistics
 from fmnist_ray.store import Store, open_store
-
-_IDLE_ROUNDS = 3
-"""Rounds in a row that may end without one new receipt before the run gives up, to be resumed later."""
-_NOT_RETRIED = (InputError, ChangedError, AccessDeniedError)
-"""What another attempt can't change."""
-
-
-class Executor(Protocol):
-    """What runs shards in parallel; `distributed.executor` does it on Ray."""
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """`num_workers` and `runtime`."""
-
-    def run(self, settings: WorkerSettings, shard_ids: Sequence[str]) -> Iterator[ShardOutcome]:
-        """The outcomes of the shards, in any order. `WorkerDiedError` when the workers can't go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +62,7 @@ def classify(
     The same call resumes a run that was ended in any way, and is quick when there is nothing left to do: the executor
     is opened only for shards without a receipt. `on_progress` is told the finished and the planned number of rows.
     Raises `InputError` for what can't be used, `OutputTakenError` when the place holds another plan's run,
-    `IncompleteError` when shards are left.
+    `RejectBudgetError` when more rows are rejected than allowed, `IncompleteError` when shards are left.
     """
     started = time.perf_counter()
     bundle = read_bundle(settings.bundle)
@@ -93,12 +76,14 @@ def classify(
     resumed = len(plan.shards)
     if commit is None or commit.plan_id != plan.plan_id:
         receipts = read_receipts(out, plan)
-        resumed, before = len(receipts), _num_rows(receipts)
+        resumed, before = len(receipts), num_rows(receipts)
         facts: dict[str, Any] = {"num_workers": None, "runtime": None}
         if resumed < len(plan.shards):
             with open_executor() as executor:
-                receipts = _complete(out, plan, receipts, worker, executor, on_progress or (lambda done, total: None))
+                receipts = complete(out, plan, receipts, worker, executor, on_progress or (lambda done, total: None))
                 facts = dict(executor.facts)
+        if not settings.accept_rejects:
+            check_rejects(out, receipts, max_share=settings.max_rejects)
         facts |= _facts(settings, bundle, plan, time.perf_counter() - started, plan.num_rows - before)
         commit = commit_run(out, plan, receipts, statistics=_merged(receipts, bundle), facts=facts)
     report_uri = write_report(out, commit)
@@ -126,60 +111,11 @@ def _plan(settings: ClassifySettings, bundle: Bundle) -> tuple[str, Plan]:
     return catalogue.uri, plan
 
 
-def _complete(
-    out: Store,
-    plan: Plan,
-    receipts: dict[str, Receipt],
-    worker: WorkerSettings,
-    executor: Executor,
-    on_progress: Callable[[int, int], None],
-) -> dict[str, Receipt]:
-    """Run rounds over the shards without a receipt until all have one. After trouble they are taken in another order,
-    so that a shard which ends its worker does not keep the same others from their turn."""
-    order = random.Random(plan.plan_id)
-    idle_rounds, trouble = 0, ""
-    while pending := [shard.id for shard in plan.shards if shard.id not in receipts]:
-        if trouble:
-            order.shuffle(pending)
-        if idle_rounds == _IDLE_ROUNDS:
-            raise IncompleteError(
-                f"{len(pending)} of {len(plan.shards)} shards could not be done, {pending[0]} among them "
-                f"({trouble.rstrip('. ')}). What is done is kept: run the same command again to resume."
-            )
-        done = _num_rows(receipts)
-        on_progress(done, plan.num_rows)
-        try:
-            for outcome in executor.run(worker, pending):
-                if outcome.error is not None:
-                    trouble = _judge(outcome)
-                done += outcome.num_rows
-                on_progress(done, plan.num_rows)
-        except WorkerDiedError as error:
-            trouble = str(error)
-        found = read_receipts(out, plan)
-        idle_rounds = 0 if len(found) > len(receipts) else idle_rounds + 1
-        receipts = found
-    return receipts
-
-
-def _judge(outcome: ShardOutcome) -> str:
-    """The sentence of an attempt that failed; raised where another attempt can't end otherwise."""
-    kind = getattr(errors, outcome.error_kind or "", None)
-    message = outcome.error or ""
-    if isinstance(kind, type) and issubclass(kind, _NOT_RETRIED):
-        raise kind(message)
-    return message if kind else f"{outcome.error_kind}: {message}"
-
-
 def _merged(receipts: Mapping[str, Receipt], bundle: Bundle) -> dict[str, Any]:
     total = RunStatistics.empty(len(bundle.spec.labels))
     for receipt in receipts.values():
         total.merge(RunStatistics.from_dict(receipt.statistics))
     return total.to_dict()
-
-
-def _num_rows(receipts: Mapping[str, Receipt]) -> int:
-    return sum(receipt.num_rows for receipt in receipts.values())
 
 
 def _facts(settings: ClassifySettings, bundle: Bundle, plan: Plan, elapsed_s: float, num_rows: int) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,12 +18,12 @@ from fmnist_ray.bundle.classifier import CellAnswers, Classifier, open_classifie
 from fmnist_ray.bundle.format import read_bundle
 from fmnist_ray.catalogue.plan import InputFile, Plan, Shard
 from fmnist_ray.catalogue.reader import Columns, RowBatch, read_rows
-from fmnist_ray.catalogue.receipts import Receipt, write_shard
+from fmnist_ray.catalogue.receipts import write_shard
 from fmnist_ray.catalogue.samples import Sample, SampleKeeper, row_orders
 from fmnist_ray.catalogue.writer import ShardTables, encode_table
 from fmnist_ray.config.classify import Precision, Runtime
 from fmnist_ray.config.images import ImageLimits
-from fmnist_ray.errors import ParityError
+from fmnist_ray.errors import CatalogueError, ImageRejected, ParityError
 from fmnist_ray.images.thumbnail import thumbnail
 from fmnist_ray.labels import label_index
 from fmnist_ray.reports.statistics import RunStatistics
@@ -44,6 +46,8 @@ class WorkerSettings:
     bundle_uri: str
     runtime: Runtime = "cpu"
     """Set by the executor, which knows what the cluster has."""
+    deadly_rows: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """By shard: rows that end whoever decodes them; they are rejected unseen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +69,19 @@ class ShardWorker:
         self._catalogue = open_store(settings.catalogue_uri)
 
     def run(self, shard_id: str) -> ShardOutcome:
-        """Classify a shard. Never raises: what goes wrong is the outcome of this attempt, for the driver to judge."""
+        """Classify a shard. Never raises: what goes wrong is the outcome of this attempt, for the driver to judge.
+
+        An id that names a part of a planned shard is a trial: its rows are classified, and nothing is written.
+        """
         try:
-            receipt = self._attempt(self._shards[shard_id])
+            shard = self._shards.get(shard_id) or Shard.from_id(shard_id)
+            try:
+                num_rows = self._attempt(shard)
+            except CatalogueError:  # it was readable when it was planned: a bit may have flipped on the way
+                num_rows = self._attempt(shard)
         except Exception as error:  # noqa: BLE001 an exception that left a worker would end the round of all shards
             return ShardOutcome(shard=shard_id, num_rows=0, error=str(error), error_kind=type(error).__name__)
-        return ShardOutcome(shard=shard_id, num_rows=receipt.num_rows)
+        return ShardOutcome(shard=shard_id, num_rows=num_rows)
 
     @cached_property
     def _plan(self) -> Plan:
@@ -97,10 +108,12 @@ class ShardWorker:
             limits=ImageLimits(**promises["limits"]),
         )
 
-    def _attempt(self, shard: Shard) -> Receipt:
+    def _attempt(self, shard: Shard) -> int:
+        """Number of rows that the receipt counts."""
         file = self._plan.inputs[shard.file]
         per_kind = max(_FEW, -(-_SAMPLES_PER_KIND // len(self._plan.shards)))
         work = _ShardWork(self._classifier, file, Columns.from_dict(self._plan.columns), SampleKeeper(per_kind))
+        deadly = self._settings.deadly_rows.get(shard.id, ())
         batches = read_rows(self._catalogue, file, shard, work.columns)
         while True:
             started = time.perf_counter()
@@ -108,11 +121,23 @@ class ShardWorker:
             work.statistics.add_seconds("read_s", time.perf_counter() - started)
             if rows is None:
                 break
-            work.add(rows)
+            work.add(_without(rows, deadly))
+        if shard.id not in self._shards:
+            return shard.num_rows
         started = time.perf_counter()
         tables = work.encode(num_rows=shard.num_rows)
         work.statistics.add_seconds("write_s", time.perf_counter() - started)
-        return write_shard(self._out, self._plan, shard, uuid.uuid4().hex[:12], tables, work.statistics.to_dict())
+        attempt = uuid.uuid4().hex[:12]
+        return write_shard(self._out, self._plan, shard, attempt, tables, work.statistics.to_dict()).num_rows
+
+
+def _without(rows: RowBatch, deadly: Collection[int]) -> RowBatch:
+    """The batch, with a reject in place of each deadly row's image."""
+    images = list(rows.images)
+    for row in deadly:
+        if 0 <= row - rows.first_row < len(rows):
+            images[row - rows.first_row] = ImageRejected(Reason.WORKER_DIED, "it ends every process that decodes it")
+    return dataclasses.replace(rows, images=images)
 
 
 class _ShardWork:
