@@ -18,6 +18,7 @@ FmnistRayError
     ├── VerifyError           committed results are no longer what was committed
     └── StoreError            a store that did not do what was asked               exit 4
         ├── NotFoundError     no object of that name
+        ├── TooLargeError     an object has more bytes than were asked for
         ├── ChangedError      an object was replaced while it was being read
         ├── AccessDeniedError a permission is missing
         └── IncompleteError   shards are left; the same command again resumes
@@ -120,6 +121,10 @@ class StoreError(WorldError):
 
 class NotFoundError(StoreError):
     """There is no object under that name."""
+
+
+class TooLargeError(StoreError):
+    """An object has more bytes than the reader wants to hold."""
 
 
 class ChangedError(StoreError):

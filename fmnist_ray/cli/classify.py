@@ -27,7 +27,8 @@ def classify(
     out: Annotated[str, typer.Option(help="Where predictions, rejects and the report go.")],
     bundle: options.Bundle = "default",
     id_column: Annotated[str | None, typer.Option(help="Product id. Default: product_id, if there.")] = None,
-    image_column: Annotated[str, typer.Option(help="Encoded image bytes.")] = "image",
+    image_column: Annotated[str, typer.Option(help="Encoded image bytes, or places of images.")] = "image",
+    images: options.Images = "",
     label_column: Annotated[
         str | None, typer.Option(help="True class, for accuracy. Default: label, if there.")
     ] = None,
@@ -58,6 +59,7 @@ def classify(
             out_uri=out,
             bundle=bundle,
             columns=columns,
+            image_prefixes=tuple(prefix for prefix in images.split(",") if prefix),
             precision=precision,
             runtime=None if runtime == "auto" else runtime,
             shard_rows=shard_rows,

@@ -14,3 +14,6 @@ Address = Annotated[
 Bundle = Annotated[str, typer.Option("--bundle", help="A shipped bundle's name, or a bundle's path or URI.")]
 Recipe = Annotated[str, typer.Option("--recipe", help="Named settings, or a .json file; what follows overrides.")]
 Change = Annotated[list[str] | None, typer.Option("--set", help="Any setting, NAME=VALUE; again for more.")]
+Images = Annotated[
+    str, typer.Option("--images", help="Where named images may lie, by commas. Default: in the catalogue's place.")
+]

@@ -26,7 +26,7 @@ class ColumnNames:
     id: str | None = None
     """Product id. None: `product_id` where there is such a column; rows without an id are known by file and row."""
     image: str = "image"
-    """Encoded image bytes."""
+    """Encoded image bytes; or, as text, where the image is: a place, or a path relative to the catalogue."""
     label: str | None = None
     """True class, by name or id, for the report's accuracy. None: `label` where there is such a column."""
     keep: tuple[str, ...] = ()
@@ -44,6 +44,8 @@ class ClassifySettings:
     bundle: str = "default"
     """A shipped bundle's name, or a bundle's path or URI."""
     columns: ColumnNames = field(default_factory=ColumnNames)
+    image_prefixes: tuple[str, ...] = ()
+    """Places below which images may lie that the catalogue names. None: the catalogue's own."""
     precision: Precision = "f32"
     """Arithmetic of the network. f32 gives the same answers on every machine."""
     runtime: Runtime | None = None

@@ -94,12 +94,13 @@ def classify(
 def _plan(settings: ClassifySettings, bundle: Bundle) -> tuple[str, Plan]:
     """Root of the catalogue, and the plan over it."""
     catalogue, infos = list_inputs(settings.catalogue_uri)
-    inputs, columns = inspect_inputs(catalogue, infos, settings.columns)
+    inputs, columns = inspect_inputs(catalogue, infos, settings.columns, fetches=True)
     promises = {
         "bundle_digest": bundle.digest,
         "labels": list(bundle.spec.labels),
         "precision": settings.precision,
         "limits": dataclasses.asdict(ImageLimits()),
+        "image_prefixes": [open_store(prefix).uri for prefix in settings.image_prefixes],
     }
     plan = make_plan(
         catalogue_uri=catalogue.uri,

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from fmnist_ray.bundle.classifier import CellAnswers, Classifier, open_classifier
 from fmnist_ray.bundle.format import read_bundle
+from fmnist_ray.catalogue.columns import Columns
+from fmnist_ray.catalogue.fetch import ImageFetcher
 from fmnist_ray.catalogue.plan import InputFile, Plan, Shard
-from fmnist_ray.catalogue.reader import Columns, RowBatch, read_rows
+from fmnist_ray.catalogue.reader import RowBatch, read_rows
 from fmnist_ray.catalogue.receipts import write_shard
 from fmnist_ray.catalogue.samples import Sample, SampleKeeper, row_orders
 from fmnist_ray.catalogue.writer import ShardTables, encode_table
@@ -108,13 +110,19 @@ class ShardWorker:
             limits=ImageLimits(**promises["limits"]),
         )
 
+    @cached_property
+    def _fetcher(self) -> ImageFetcher:
+        promises = self._plan.promises
+        max_bytes = ImageLimits(**promises["limits"]).max_bytes
+        return ImageFetcher(self._catalogue.uri, promises["image_prefixes"], max_bytes=max_bytes)
+
     def _attempt(self, shard: Shard) -> int:
         """Number of rows that the receipt counts."""
         file = self._plan.inputs[shard.file]
         per_kind = max(_FEW, -(-_SAMPLES_PER_KIND // len(self._plan.shards)))
         work = _ShardWork(self._classifier, file, Columns.from_dict(self._plan.columns), SampleKeeper(per_kind))
         deadly = self._settings.deadly_rows.get(shard.id, ())
-        batches = read_rows(self._catalogue, file, shard, work.columns)
+        batches = self._fetcher.fetched(read_rows(self._catalogue, file, shard, work.columns))
         while True:
             started = time.perf_counter()
             rows = next(batches, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -15,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from fmnist_ray.errors import ChangedError, NotFoundError, SettingError, StoreError
-from fmnist_ray.store.interface import ObjectInfo
+from fmnist_ray.store.interface import ObjectInfo, check_size
 from fmnist_ray.store.retry import RETRY_FOR_S, with_retries
 from fmnist_ray.store.s3_errors import status_of, translated
 
@@ -49,10 +50,13 @@ class S3Store:
         self._retry_for_s = retry_for_s
         self.uri = f"s3://{bucket}/{prefix}".rstrip("/")
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
         def read(client: Any, number: int) -> bytes:
-            body: bytes = client.get_object(**self._name(key))["Body"].read()
-            return body
+            answer = client.get_object(**self._name(key))
+            with contextlib.closing(answer["Body"]) as body:
+                check_size(f"{self.uri}/{key}", answer["ContentLength"], max_bytes)
+                data: bytes = body.read()
+                return data
 
         return self._call("read", key, read)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fmnist_ray.errors import AccessDeniedError, ChangedError, NotFoundError, SettingError
+from fmnist_ray.errors import AccessDeniedError, ChangedError, NotFoundError, SettingError, TooLargeError
 from fmnist_ray.store import RangeFile, Store, open_store, split_uri
 from fmnist_ray.store.local import STAGING_PREFIX, LocalStore
 from fmnist_ray.store.memory import MemoryStore
@@ -86,6 +86,14 @@ def test_keys_and_content_may_be_anything(store: Store) -> None:
         assert store.get(key) == data
         assert store.info(key).size_bytes == len(data)
     assert len(list(store.list())) == 3
+
+
+def test_an_object_that_is_too_large_is_not_read(store: Store) -> None:
+    store.put("x", b"12345")
+    assert store.get("x", max_bytes=5) == b"12345"
+    with pytest.raises(TooLargeError, match="5 bytes, more than the 4 allowed"):
+        store.get("x", max_bytes=4)
+    assert store.get("x") == b"12345"
 
 
 def test_list_is_by_prefix_and_sorted(store: Store) -> None:
