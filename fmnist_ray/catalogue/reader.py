@@ -81,9 +81,10 @@ def list_inputs(uri: str) -> tuple[Store, list[ObjectInfo]]:
 
 
 def open_parquet(store: Store, info: ObjectInfo) -> pq.ParquetFile:
-    """One input file, pinned to the version of `info`; `CatalogueError` when it is not Parquet."""
+    """One input file, pinned to the version of `info`; `CatalogueError` when it is not Parquet. Where its pages have
+    checksums they are compared: a range that a store sends has none of its own."""
     try:
-        return pq.ParquetFile(RangeFile(store, info), buffer_size=_STREAM_BYTES)
+        return pq.ParquetFile(RangeFile(store, info), buffer_size=_STREAM_BYTES, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise CatalogueError(
             f"{store.uri}/{info.key} is not a readable Parquet file ({_first_line(error)}): repair or remove it."
