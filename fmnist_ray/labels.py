@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 Labels = tuple[str, ...]
 
 FASHION_MNIST: Labels = (
@@ -24,3 +27,10 @@ def label_index(labels: Labels) -> dict[str, int]:
     index = {str(number): number for number in range(len(labels))}
     index.update({name: number for number, name in enumerate(labels)})
     return index
+
+
+def known_label_ids(cells: Iterable[Any], index: Mapping[str, int]) -> list[int]:
+    """The id of each label cell of a catalogue, -1 where `index` has none. Whole numbers that a table with gaps stores
+    as floats count as whole."""
+    whole = (int(cell) if isinstance(cell, float) and cell.is_integer() else cell for cell in cells)
+    return [index.get(str(cell), -1) for cell in whole]

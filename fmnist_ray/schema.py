@@ -16,6 +16,8 @@ class Status(StrEnum):
     """How a prediction came about."""
 
     CLASSIFIED = "classified"
+    CARRIED = "carried"
+    """the image is that of a row of an earlier run, whose answer this is"""
 
 
 class Reason(StrEnum):
@@ -49,9 +51,13 @@ _IDENTITY = [
     pa.field("input_row", pa.int64(), nullable=False),
 ]
 
+IDENTITY_COLUMNS = [field.name for field in _IDENTITY]
+IMAGE_DIGEST = "image_digest"
+
 PREDICTIONS = pa.schema(
     [
         *_IDENTITY,
+        pa.field(IMAGE_DIGEST, pa.binary(16), nullable=False),
         pa.field("label", pa.string(), nullable=False),
         pa.field("label_id", pa.int16(), nullable=False),
         pa.field("confidence", pa.float32(), nullable=False),
@@ -59,7 +65,8 @@ PREDICTIONS = pa.schema(
         pa.field("bundle_digest", pa.string(), nullable=False),
     ]
 )
-"""One row per classified input row. `confidence` is the calibrated probability of `label`, in 0..1."""
+"""One row per classified input row. `confidence` is the calibrated probability of `label`, in 0..1, and `image_digest`
+the BLAKE2b hash of the encoded image, 16 bytes."""
 
 REJECTS = pa.schema(
     [

@@ -19,6 +19,7 @@ from fmnist_ray.config.classify import Precision, Runtime
 from fmnist_ray.config.images import ImageLimits
 from fmnist_ray.decisions.decide import decide
 from fmnist_ray.errors import BundleError
+from fmnist_ray.images.digest import image_digests
 from fmnist_ray.images.prepare import Reject, prepare_batch
 from fmnist_ray.labels import Labels
 from fmnist_ray.schema import PREDICTIONS, REJECTS, Status
@@ -99,6 +100,7 @@ class Classifier:
             "product_id": pa.nulls(len(images), pa.string()),
             "input_file": pa.nulls(len(images), pa.string()),
             "input_row": np.arange(len(images)),
+            "image_digest": image_digests(images),
             "label": pa.array(self.labels).take(label_ids),
             "label_id": label_ids,
             "confidence": pa.array(answers.confidences).take(answered),

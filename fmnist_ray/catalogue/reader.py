@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from fmnist_ray.catalogue.build import UNFINISHED
 from fmnist_ray.catalogue.columns import Columns, check_columns, resolve_columns
 from fmnist_ray.catalogue.plan import InputFile, Shard
 from fmnist_ray.config.classify import ColumnNames
-from fmnist_ray.errors import AccessDeniedError, CatalogueError, NotFoundError
+from fmnist_ray.errors import AccessDeniedError, CatalogueError, ImageRejected, NotFoundError
 from fmnist_ray.store import ObjectInfo, RangeFile, Store, open_store, split_uri
 
 _FOOTER_THREADS = 16
@@ -44,6 +45,12 @@ class RowBatch:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def rejecting(self, rows: Collection[int], reject: ImageRejected) -> RowBatch:
+        """The batch with `reject` in place of the images of those of `rows` (numbers in the file) that are its own."""
+        mine = {row - self.first_row for row in rows}
+        images = [reject if position in mine else image for position, image in enumerate(self.images)]
+        return dataclasses.replace(self, images=images) if mine else self
 
     def part(self, start: int, images: list[Any]) -> RowBatch:
         """The rows from `start` on, as many as there are `images`, with these in place of their own."""

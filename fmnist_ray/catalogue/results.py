@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -44,13 +45,13 @@ class Results:
         """URIs of the Parquet files of a table, for engines that take a list of files (DuckDB, pandas, Spark)."""
         return [f"{self._store.uri}/{file.key}" for file in self.commit.files if file.table == table]
 
+    def contents(self, table: str) -> Iterator[bytes]:
+        """The Parquet files of a table, one after the other."""
+        return (self._store.get(file.key) for file in self.commit.files if file.table == table)
+
     def table(self, name: str) -> pa.Table:
         """All rows of `predictions`, `rejects` or `samples`."""
-        tables = [
-            pq.read_table(pa.BufferReader(self._store.get(file.key)))
-            for file in self.commit.files
-            if file.table == name
-        ]
+        tables = [pq.read_table(pa.BufferReader(data)) for data in self.contents(name)]
         return pa.concat_tables(tables) if tables else _SCHEMAS[name].empty_table()
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fmnist_ray.catalogue.carry import ANSWER_COLUMNS, Carried
 from fmnist_ray.catalogue.reader import RowBatch
 from fmnist_ray.errors import StoreError
 from fmnist_ray.labels import Labels
@@ -54,14 +55,16 @@ class ShardTables:
         self._batches: dict[str, list[pa.RecordBatch]] = {"predictions": [], "rejects": []}
         self._num_rows = 0
 
-    def add(self, rows: RowBatch, answers: Answered) -> None:
-        """Take the answers for one batch of rows; `StoreError` unless each row has exactly one."""
+    def add(self, rows: RowBatch, answers: Answered, digests: pa.Array, carried: Carried) -> None:
+        """Take the answers for one batch of rows, new and carried ones, and the digests of its images. `StoreError`
+        unless each row has exactly one answer."""
         rejected = np.fromiter((reject.position for reject in answers.rejects), np.int64, len(answers.rejects))
-        answered = np.sort(np.concatenate([answers.positions, rejected]))
+        answered = np.sort(np.concatenate([answers.positions, rejected, carried.positions]))
         if not np.array_equal(answered, np.arange(len(rows))):
             raise StoreError(f"{len(rows)} rows came in and {len(answered)} went out; the attempt is dropped.")
         self._num_rows += len(rows)
         predictions = [
+            digests.take(pa.array(answers.positions)),
             self._labels.take(pa.array(answers.label_ids)),
             pa.array(answers.label_ids, pa.int16()),
             pa.array(answers.confidences, pa.float32()),
@@ -69,6 +72,9 @@ class ShardTables:
             _repeat(self._bundle_digest, len(answers.positions)),
         ]
         self._append("predictions", PREDICTIONS, rows, answers.positions, predictions)
+        earlier = [carried.answers.column(name).combine_chunks() for name in ANSWER_COLUMNS if name != "status"]
+        earlier.insert(ANSWER_COLUMNS.index("status"), _repeat(Status.CARRIED, len(carried.positions)))
+        self._append("predictions", PREDICTIONS, rows, carried.positions, earlier)
         reasons = pa.array([str(reject.reason) for reject in answers.rejects], pa.string())
         details = pa.array([reject.detail for reject in answers.rejects], pa.string())
         self._append("rejects", REJECTS, rows, rejected, [reasons, details])
@@ -77,7 +83,11 @@ class ShardTables:
         """Parquet bytes and row count of every table that has rows; `StoreError` unless `num_rows` went in."""
         if self._num_rows != num_rows:
             raise StoreError(f"The shard has {num_rows} rows, but {self._num_rows} were read; the attempt is dropped.")
-        tables = {name: pa.Table.from_batches(batches) for name, batches in self._batches.items() if batches}
+        tables = {
+            name: pa.Table.from_batches(batches).sort_by("input_row")
+            for name, batches in self._batches.items()
+            if batches
+        }
         return {name: (encode_table(table), len(table)) for name, table in tables.items()}
 
     def _append(
@@ -94,7 +104,9 @@ class ShardTables:
             *answers,
             *(cells.take(taken) for cells in rows.kept),
         ]
-        self._batches[name].append(pa.RecordBatch.from_arrays(columns, schema=with_kept(schema, kept)))
+        full = with_kept(schema, kept)
+        arrays = [column.cast(field.type) for column, field in zip(columns, full, strict=True)]
+        self._batches[name].append(pa.RecordBatch.from_arrays(arrays, schema=full))
 
 
 def encode_table(table: pa.Table) -> bytes:

@@ -37,6 +37,9 @@ def classify(
     workers: Annotated[int | None, typer.Option(help="Worker processes. Default: one per CPU, or per GPU.")] = None,
     runtime: Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="What computes.")] = "auto",
     precision: Annotated[Literal["f32", "bf16"], typer.Option(help="Arithmetic of the network.")] = "f32",
+    since: Annotated[
+        str | None, typer.Option(help="An earlier --out; images that it has classified are not done again.")
+    ] = None,
     max_rejects: Annotated[str, typer.Option(help="Share of rejected rows that is still committed.")] = "2%",
     accept_rejects: Annotated[
         bool, typer.Option("--accept-rejects", help="Commit whatever the number of rejects.")
@@ -59,6 +62,7 @@ def classify(
             out_uri=out,
             bundle=bundle,
             columns=columns,
+            since_uri=since,
             image_prefixes=tuple(prefix for prefix in images.split(",") if prefix),
             precision=precision,
             runtime=None if runtime == "auto" else runtime,
@@ -91,7 +95,8 @@ def show_summary(summary: RunSummary, output: Output) -> None:
     rejects = ", ".join(f"{reason} {count:,}" for reason, count in summary.rejects_by_reason.items())
     facts: dict[str, Any] = {
         "rows": f"{summary.num_rows:,}",
-        "predictions": f"{summary.num_predictions:,}",
+        "predictions": f"{summary.num_predictions:,}"
+        + (f" ({summary.num_carried:,} carried over)" if summary.num_carried else ""),
         "rejects": f"{summary.num_rejects:,}" + (f" ({rejects})" if rejects else ""),
         "accuracy": "no labels" if summary.accuracy is None else f"{summary.accuracy:.2%}",
         "seconds": f"{summary.elapsed_s:.1f}",

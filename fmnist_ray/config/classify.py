@@ -44,6 +44,8 @@ class ClassifySettings:
     bundle: str = "default"
     """A shipped bundle's name, or a bundle's path or URI."""
     columns: ColumnNames = field(default_factory=ColumnNames)
+    since_uri: str | None = None
+    """Results of an earlier run. Rows with images that it has classified, under the same bundle, get its answers."""
     image_prefixes: tuple[str, ...] = ()
     """Places below which images may lie that the catalogue names. None: the catalogue's own."""
     precision: Precision = "f32"

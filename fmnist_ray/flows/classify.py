@@ -11,12 +11,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fmnist_ray.bundle.format import Bundle, node_uri, read_bundle
+from fmnist_ray.catalogue.carry import check_carriable
 from fmnist_ray.catalogue.commit import Commit, claim, commit_run, read_commit
 from fmnist_ray.catalogue.plan import Plan, make_plan
 from fmnist_ray.catalogue.reader import inspect_inputs, list_inputs
 from fmnist_ray.catalogue.receipts import Receipt, read_receipts
+from fmnist_ray.catalogue.results import open_results
 from fmnist_ray.config.classify import ClassifySettings
 from fmnist_ray.config.images import ImageLimits
+from fmnist_ray.errors import SettingError
 from fmnist_ray.flows.budget import check_rejects
 from fmnist_ray.flows.report import write_report
 from fmnist_ray.flows.rounds import Executor, complete, num_rows
@@ -24,6 +27,9 @@ from fmnist_ray.flows.shard import WorkerSettings
 from fmnist_ray.reports.metrics import evaluate
 from fmnist_ray.reports.statistics import RunStatistics
 from fmnist_ray.store import Store, open_store
+
+_CARRIED_ANYWAY = ("image_prefixes", "since")
+"""Promises that say nothing of what an image is answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,8 @@ class RunSummary:
     committed: bool
     num_rows: int
     num_predictions: int
+    num_carried: int
+    """Predictions that are those of the run that `--since` names."""
     num_rejects: int
     rejects_by_reason: dict[str, int]
     num_shards: int
@@ -95,13 +103,14 @@ def _plan(settings: ClassifySettings, bundle: Bundle) -> tuple[str, Plan]:
     """Root of the catalogue, and the plan over it."""
     catalogue, infos = list_inputs(settings.catalogue_uri)
     inputs, columns = inspect_inputs(catalogue, infos, settings.columns, fetches=True)
-    promises = {
+    promises: dict[str, Any] = {
         "bundle_digest": bundle.digest,
         "labels": list(bundle.spec.labels),
         "precision": settings.precision,
         "limits": dataclasses.asdict(ImageLimits()),
         "image_prefixes": [open_store(prefix).uri for prefix in settings.image_prefixes],
     }
+    promises["since"] = _since(settings, promises)
     plan = make_plan(
         catalogue_uri=catalogue.uri,
         inputs=inputs,
@@ -110,6 +119,21 @@ def _plan(settings: ClassifySettings, bundle: Bundle) -> tuple[str, Plan]:
         shard_rows=settings.shard_rows,
     )
     return catalogue.uri, plan
+
+
+def _since(settings: ClassifySettings, promises: Mapping[str, Any]) -> dict[str, str] | None:
+    """The committed run whose answers are carried over; None where it answers otherwise than this one would."""
+    if settings.since_uri is None:
+        return None
+    earlier, out = open_store(settings.since_uri), open_store(settings.out_uri)
+    if earlier.uri == out.uri:
+        raise SettingError("--since names the place of --out: give each night a place of its own.")
+    results = open_results(settings.since_uri)
+    check_carriable(results)
+    plan_id = results.commit.plan_id
+    before = Plan.from_json(earlier.get(f"plan/{plan_id}.json")).promises
+    changed = [name for name in promises if name not in _CARRIED_ANYWAY and promises[name] != before.get(name)]
+    return None if changed else {"uri": earlier.uri, "plan_id": plan_id}
 
 
 def _merged(receipts: Mapping[str, Receipt], bundle: Bundle) -> dict[str, Any]:
@@ -147,6 +171,7 @@ def _summary(out: Store, plan: Plan, commit: Commit, *, resumed: int, elapsed_s:
         committed=True,
         num_rows=commit.num_rows,
         num_predictions=commit.num_predictions,
+        num_carried=statistics.num_carried,
         num_rejects=commit.num_rejects,
         rejects_by_reason=dict(statistics.rejects_by_reason),
         num_shards=len(plan.shards),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import time
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,18 +15,21 @@ from numpy.typing import NDArray
 
 from fmnist_ray.bundle.classifier import CellAnswers, Classifier, open_classifier
 from fmnist_ray.bundle.format import read_bundle
+from fmnist_ray.catalogue.carry import Carried, EarlierAnswers
 from fmnist_ray.catalogue.columns import Columns
 from fmnist_ray.catalogue.fetch import ImageFetcher
 from fmnist_ray.catalogue.plan import InputFile, Plan, Shard
 from fmnist_ray.catalogue.reader import RowBatch, read_rows
 from fmnist_ray.catalogue.receipts import write_shard
+from fmnist_ray.catalogue.results import open_results
 from fmnist_ray.catalogue.samples import Sample, SampleKeeper, row_orders
 from fmnist_ray.catalogue.writer import ShardTables, encode_table
 from fmnist_ray.config.classify import Precision, Runtime
 from fmnist_ray.config.images import ImageLimits
 from fmnist_ray.errors import CatalogueError, ImageRejected, ParityError
+from fmnist_ray.images.digest import DIGEST_BYTES, image_digests
 from fmnist_ray.images.thumbnail import thumbnail
-from fmnist_ray.labels import label_index
+from fmnist_ray.labels import known_label_ids, label_index
 from fmnist_ray.reports.statistics import RunStatistics
 from fmnist_ray.schema import SAMPLES, Reason
 from fmnist_ray.store import open_store
@@ -35,6 +37,7 @@ from fmnist_ray.store import open_store
 _SAMPLES_PER_KIND = 20
 """Rows of each kind that a run keeps to show; spread over its shards, but at least a few of each."""
 _FEW = 3
+_DEADLY = ImageRejected(Reason.WORKER_DIED, "it ends every process that decodes it")
 _REASONS = {reason: -1 - number for number, reason in enumerate(Reason)}
 
 
@@ -116,11 +119,18 @@ class ShardWorker:
         max_bytes = ImageLimits(**promises["limits"]).max_bytes
         return ImageFetcher(self._catalogue.uri, promises["image_prefixes"], max_bytes=max_bytes)
 
+    @cached_property
+    def _earlier(self) -> EarlierAnswers | None:
+        since = self._plan.promises["since"]
+        return EarlierAnswers(open_results(since["uri"], plan_id=since["plan_id"])) if since else None
+
     def _attempt(self, shard: Shard) -> int:
         """Number of rows that the receipt counts."""
         file = self._plan.inputs[shard.file]
         per_kind = max(_FEW, -(-_SAMPLES_PER_KIND // len(self._plan.shards)))
-        work = _ShardWork(self._classifier, file, Columns.from_dict(self._plan.columns), SampleKeeper(per_kind))
+        columns = Columns.from_dict(self._plan.columns)
+        work = _ShardWork(self._classifier, file, columns, SampleKeeper(per_kind))
+        work.earlier = self._earlier
         deadly = self._settings.deadly_rows.get(shard.id, ())
         batches = self._fetcher.fetched(read_rows(self._catalogue, file, shard, work.columns))
         while True:
@@ -129,7 +139,7 @@ class ShardWorker:
             work.statistics.add_seconds("read_s", time.perf_counter() - started)
             if rows is None:
                 break
-            work.add(_without(rows, deadly))
+            work.add(rows.rejecting(deadly, _DEADLY))
         if shard.id not in self._shards:
             return shard.num_rows
         started = time.perf_counter()
@@ -137,15 +147,6 @@ class ShardWorker:
         work.statistics.add_seconds("write_s", time.perf_counter() - started)
         attempt = uuid.uuid4().hex[:12]
         return write_shard(self._out, self._plan, shard, attempt, tables, work.statistics.to_dict()).num_rows
-
-
-def _without(rows: RowBatch, deadly: Collection[int]) -> RowBatch:
-    """The batch, with a reject in place of each deadly row's image."""
-    images = list(rows.images)
-    for row in deadly:
-        if 0 <= row - rows.first_row < len(rows):
-            images[row - rows.first_row] = ImageRejected(Reason.WORKER_DIED, "it ends every process that decodes it")
-    return dataclasses.replace(rows, images=images)
 
 
 class _ShardWork:
@@ -162,14 +163,23 @@ class _ShardWork:
             input_file=file.key, bundle_digest=classifier.digest, labels=labels, kept=columns.keep
         )
         self._samples = samples
+        self.earlier: EarlierAnswers | None = None
 
     def add(self, rows: RowBatch) -> None:
-        """Classify one batch of rows and take its answers into the tables, the statistics and the samples."""
-        answers = self._classifier.answer(rows.images)
+        """Classify one batch of rows and take its answers into the tables, the statistics and the samples. Images that
+        the earlier run has answered are not looked at."""
+        digests = pa.array(image_digests(rows.images), pa.binary(DIGEST_BYTES))
+        carried = self.earlier.find(digests) if self.earlier else Carried.none()
+        known = set(carried.positions.tolist())
+        answers = self._classifier.answer([None if row in known else cell for row, cell in enumerate(rows.images)])
+        answers = dataclasses.replace(
+            answers, rejects=[reject for reject in answers.rejects if reject.position not in known]
+        )
         truth = self._true_label_ids(rows)
         started = time.perf_counter()
-        self._tables.add(rows, answers)
+        self._tables.add(rows, answers, digests, carried)
         self._count(rows, answers, truth)
+        self._count_carried(carried, truth)
         self._sample(rows, answers, truth)
         self.statistics.add_seconds("write_s", time.perf_counter() - started)
 
@@ -194,6 +204,11 @@ class _ShardWork:
         statistics.bytes_read += sum(len(cell) for cell in rows.images if isinstance(cell, bytes))
         for step in ("prepare_s", "score_s", "decide_s"):
             statistics.add_seconds(step, getattr(answers, step))
+
+    def _count_carried(self, carried: Carried, truth: NDArray[np.int64] | None) -> None:
+        label_ids, confidences = (carried.answers.column(name).to_numpy() for name in ("label_id", "confidence"))
+        self.statistics.add_predictions(label_ids, confidences, None if truth is None else truth[carried.positions])
+        self.statistics.num_carried += len(carried.positions)
 
     def _sample(self, rows: RowBatch, answers: CellAnswers, truth: NDArray[np.int64] | None) -> None:
         """Offer the rows by kind: right (or not known to be wrong) per class, wrong per pair, rejects per reason."""
@@ -223,17 +238,9 @@ class _ShardWork:
                 "cell": rows.images[position],
             }
 
-        self._samples.offer(kinds, orders, describe)
+        new = np.sort(np.concatenate([answers.positions, np.array(list(rejects), np.int64)]))
+        self._samples.offer(kinds[new], orders[new], lambda place: describe(int(new[place])))
 
     def _true_label_ids(self, rows: RowBatch) -> NDArray[np.int64] | None:
         """Ids of the catalogue's own labels, -1 where there is none or it is none of the bundle's."""
-        if rows.labels is None:
-            return None
-        return np.fromiter((self._label_ids.get(_label_text(label), -1) for label in rows.labels), np.int64, len(rows))
-
-
-def _label_text(label: Any) -> str:
-    """Spelling of a label cell; whole numbers that a table with gaps stores as floats count as whole."""
-    if isinstance(label, float) and label.is_integer():
-        label = int(label)
-    return str(label)
+        return None if rows.labels is None else np.array(known_label_ids(rows.labels, self._label_ids), np.int64)

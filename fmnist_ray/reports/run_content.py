@@ -30,6 +30,7 @@ def run_content(run: dict[str, Any], statistics: RunStatistics, gallery: Gallery
         "num_rejects": statistics.num_rejects,
         "predictions_share": _share(statistics.num_predictions, statistics.num_rows),
         "rejects_share": _share(statistics.num_rejects, statistics.num_rows),
+        "num_carried": statistics.num_carried,
         "num_null_ids": statistics.num_null_ids,
         "bytes_read": statistics.bytes_read,
         "rejects": _rejects(statistics, gallery),

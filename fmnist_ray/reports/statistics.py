@@ -54,6 +54,8 @@ class RunStatistics:
     """Rejects by reason."""
     nanoseconds_by_step: Counter[str] = field(default_factory=Counter)
     """Time spent by step, summed over workers; `seconds_by_step` gives it in seconds."""
+    num_carried: int = 0
+    """Predictions that are an earlier run's."""
     num_null_ids: int = 0
     """Rows without an id, classified or not."""
     bytes_read: int = 0
@@ -156,6 +158,7 @@ class RunStatistics:
             total += getattr(other, name)
         self.rejects_by_reason.update(other.rejects_by_reason)
         self.nanoseconds_by_step.update(other.nanoseconds_by_step)
+        self.num_carried += other.num_carried
         self.num_null_ids += other.num_null_ids
         self.bytes_read += other.bytes_read
 
@@ -165,6 +168,7 @@ class RunStatistics:
             "num_labels": self.num_labels,
             "rejects_by_reason": dict(sorted(self.rejects_by_reason.items())),
             "nanoseconds_by_step": dict(sorted(self.nanoseconds_by_step.items())),
+            "num_carried": self.num_carried,
             "num_null_ids": self.num_null_ids,
             "bytes_read": self.bytes_read,
             **{name: _cells(getattr(self, name)) for name in _ARRAYS},
@@ -182,6 +186,7 @@ class RunStatistics:
                 statistics,
                 rejects_by_reason=Counter(content["rejects_by_reason"]),
                 nanoseconds_by_step=Counter(content["nanoseconds_by_step"]),
+                num_carried=content["num_carried"],
                 num_null_ids=content["num_null_ids"],
                 bytes_read=content["bytes_read"],
             )
