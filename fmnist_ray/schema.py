@@ -45,6 +45,9 @@ class Reason(StrEnum):
     """the process that tried ended without an answer"""
 
 
+RETRYABLE = (Reason.NOT_FOUND, Reason.WORKER_DIED)
+"""Rejects that may end otherwise another time."""
+
 _IDENTITY = [
     pa.field(PRODUCT_ID, pa.string()),
     pa.field("input_file", pa.string(), nullable=False),

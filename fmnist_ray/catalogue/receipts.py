@@ -94,6 +94,12 @@ def write_shard(
     return winner
 
 
+def adopt_receipt(store: Store, plan: Plan, receipt: Receipt) -> None:
+    """Let a shard of `plan` be done by the receipt of another plan, whose files it takes over."""
+    adopted = dataclasses.replace(receipt, plan_id=plan.plan_id)
+    store.put_if_absent(_receipt_key(plan.plan_id, receipt.shard), adopted.to_json())
+
+
 def read_receipts(store: Store, plan: Plan) -> dict[str, Receipt]:
     """The receipts of a plan by shard id. One that can't be read is left out with a warning: its shard is redone."""
     shards = {shard.id: shard for shard in plan.shards}

@@ -1,8 +1,9 @@
-"""`classify`: the main job."""
+"""`classify`: the main job; `retry` of what may end otherwise now."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,7 +13,7 @@ from fmnist_ray.cli import options
 from fmnist_ray.cli.console import Output, failures
 
 if TYPE_CHECKING:
-    from fmnist_ray.config.classify import ClassifySettings
+    from fmnist_ray.config.classify import ClassifySettings, Runtime
     from fmnist_ray.flows.classify import RunSummary
     from fmnist_ray.flows.rounds import Executor
 
@@ -77,17 +78,55 @@ def classify(
         output.result(dataclasses.asdict(summary))
 
 
+def retry(
+    out: Annotated[str, typer.Argument(help="The --out of a committed fmnist-ray classify.")],
+    bundle: Annotated[str | None, typer.Option(help="Where the run's bundle is now. Default: where it was.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes. Default: one per CPU, or per GPU.")] = None,
+    max_rejects: Annotated[str, typer.Option(help="Share of rejected rows that is still committed.")] = "2%",
+    accept_rejects: Annotated[
+        bool, typer.Option("--accept-rejects", help="Commit whatever the number of rejects.")
+    ] = False,
+    address: options.Address = None,
+    json_mode: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Do rejects again that may end otherwise now: images that were missing, and rows that ended their worker."""
+    output = Output(json_mode=json_mode)
+    with failures(output, verbose=verbose):
+        from fmnist_ray.config.classify import parse_share
+        from fmnist_ray.flows.retry import RetrySettings
+        from fmnist_ray.flows.retry import retry as retry_run
+
+        settings = RetrySettings(
+            out_uri=out, bundle=bundle, max_rejects=parse_share(max_rejects), accept_rejects=accept_rejects
+        )
+        with output.progress("rows") as on_progress:
+            summary = retry_run(settings, _on_ray(address, None, workers), on_progress=on_progress)
+        if summary is None:
+            output.note("Nothing to retry: no reject of this run can end otherwise.")
+            return output.result({"retried": False})
+        show_summary(summary, output)
+        output.result({"retried": True, **dataclasses.asdict(summary)})
+
+
+def _on_ray(
+    address: str | None, runtime: Runtime | None, workers: int | None
+) -> Callable[[], AbstractContextManager[Executor]]:
+    def open_executor() -> AbstractContextManager[Executor]:
+        from fmnist_ray.distributed.executor import open_executor as on_ray
+
+        return on_ray(address=address, runtime=runtime, workers=workers)
+
+    return open_executor
+
+
 def run_classify(settings: ClassifySettings, output: Output, *, address: str | None) -> RunSummary:
     """Run the flow on Ray with a progress bar; also used by `demo`."""
     from fmnist_ray.flows.classify import classify as classify_catalogue
 
-    def open_executor() -> AbstractContextManager[Executor]:
-        from fmnist_ray.distributed.executor import open_executor as on_ray
-
-        return on_ray(address=address, runtime=settings.runtime, workers=settings.workers)
-
     with output.progress("rows") as on_progress:
-        return classify_catalogue(settings, open_executor, on_progress=on_progress)
+        executor = _on_ray(address, settings.runtime, settings.workers)
+        return classify_catalogue(settings, executor, on_progress=on_progress)
 
 
 def show_summary(summary: RunSummary, output: Output) -> None:

@@ -74,11 +74,24 @@ def classify(
     """
     started = time.perf_counter()
     bundle = read_bundle(settings.bundle)
-    catalogue_uri, planned = _plan(settings, bundle)
+    return run_plan(settings, bundle, _plan(settings, bundle), open_executor, on_progress=on_progress, started=started)
+
+
+def run_plan(
+    settings: ClassifySettings,
+    bundle: Bundle,
+    planned: Plan,
+    open_executor: Callable[[], AbstractContextManager[Executor]],
+    *,
+    on_progress: Callable[[int, int], None] | None,
+    started: float,
+) -> RunSummary:
+    """Carry out a plan, from the claim of its place to the report; `started` is the `time.perf_counter` of the command.
+    Errors as of `classify`."""
     out = open_store(settings.out_uri)
     plan = claim(out, planned, replace=settings.replace)
     worker = WorkerSettings(
-        out_uri=out.uri, plan_id=plan.plan_id, catalogue_uri=catalogue_uri, bundle_uri=node_uri(settings.bundle)
+        out_uri=out.uri, plan_id=plan.plan_id, catalogue_uri=plan.catalogue_uri, bundle_uri=node_uri(settings.bundle)
     )
     commit = read_commit(out)
     resumed = len(plan.shards)
@@ -99,8 +112,7 @@ def classify(
     return _summary(out, plan, commit, resumed=resumed, elapsed_s=elapsed_s, report_uri=report_uri)
 
 
-def _plan(settings: ClassifySettings, bundle: Bundle) -> tuple[str, Plan]:
-    """Root of the catalogue, and the plan over it."""
+def _plan(settings: ClassifySettings, bundle: Bundle) -> Plan:
     catalogue, infos = list_inputs(settings.catalogue_uri)
     inputs, columns = inspect_inputs(catalogue, infos, settings.columns, fetches=True)
     promises: dict[str, Any] = {
@@ -111,14 +123,13 @@ def _plan(settings: ClassifySettings, bundle: Bundle) -> tuple[str, Plan]:
         "image_prefixes": [open_store(prefix).uri for prefix in settings.image_prefixes],
     }
     promises["since"] = _since(settings, promises)
-    plan = make_plan(
+    return make_plan(
         catalogue_uri=catalogue.uri,
         inputs=inputs,
         columns=columns.to_dict(),
         promises=promises,
         shard_rows=settings.shard_rows,
     )
-    return catalogue.uri, plan
 
 
 def _since(settings: ClassifySettings, promises: Mapping[str, Any]) -> dict[str, str] | None:

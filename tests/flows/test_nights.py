@@ -18,6 +18,8 @@ from fmnist_ray.bundle.format import BundleSpec, read_bundle, write_bundle
 from fmnist_ray.config.classify import ClassifySettings
 from fmnist_ray.errors import IncompleteError, SettingError
 from fmnist_ray.flows.classify import RunSummary, classify
+from fmnist_ray.flows.gc import collect_garbage
+from fmnist_ray.flows.retry import RetrySettings, retry
 from fmnist_ray.flows.verify import verify_run
 from fmnist_ray.images.encode import encode_png
 from fmnist_ray.store import open_store
@@ -27,7 +29,7 @@ Night = Callable[..., RunSummary]
 
 @pytest.fixture
 def night(tiny_bundle: Path, tmp_path: Path, in_process: Any) -> Night:
-    def run(name: str, **options: Any) -> RunSummary:
+    def run(name: str, executor: Any = None, **options: Any) -> RunSummary:
         chosen = {
             "catalogue_uri": str(tmp_path / "catalogue"),
             "out_uri": str(tmp_path / name),
@@ -35,7 +37,7 @@ def night(tiny_bundle: Path, tmp_path: Path, in_process: Any) -> Night:
             "shard_rows": 16,
             **options,
         }
-        return classify(ClassifySettings(**chosen), lambda: nullcontext(in_process()))
+        return classify(ClassifySettings(**chosen), lambda: nullcontext(executor or in_process()))
 
     return run
 
@@ -125,3 +127,66 @@ def test_a_night_needs_an_earlier_one_that_is_another(
     night("first")
     with pytest.raises(SettingError, match="a place of its own"):
         night("first", since_uri=str(tmp_path / "first"), replace=True)
+
+
+def test_retry_redoes_what_may_end_otherwise_and_keeps_the_rest(
+    night: Night, catalogue: Any, pngs: list[bytes], in_process: Any, decoded: list[int], tmp_path: Path
+) -> None:
+    folder = catalogue({"image": [f"{number}.png" for number in range(60)]})
+    for number, png in enumerate(pngs):
+        if number not in (20, 21):
+            (folder / f"{number}.png").write_bytes(b"<html>" if number == 22 else png)
+    first = night("out")
+    assert first.rejects_by_reason == {"not_found": 2, "unsupported_format": 1}
+    executor = in_process()
+    out = tmp_path / "out"
+    (folder / "20.png").write_bytes(pngs[20])
+    decoded.clear()
+    second = retry(RetrySettings(out_uri=str(out)), lambda: nullcontext(executor))
+    assert second is not None
+    assert second.rejects_by_reason == {"not_found": 1, "unsupported_format": 1}
+    assert [len(shards) for shards in executor.rounds] == [1]
+    assert sum(decoded) == 2
+    assert second.num_shards_resumed == second.num_shards - 1
+    now = fmnist_ray.open_results(str(out))
+    assert (now.commit.plan_id, now.commit.previous) == (second.plan_id, first.plan_id)
+    assert now.predictions().column("input_row").to_pylist() == [row for row in range(60) if row not in (21, 22)]
+    assert verify_run(str(out)).num_rows == verify_run(str(out), plan_id=first.plan_id).num_rows == 60
+    (folder / "21.png").write_bytes(pngs[21])
+    third = retry(RetrySettings(out_uri=str(out)), lambda: nullcontext(in_process()))
+    assert third is not None
+    assert third.rejects_by_reason == {"unsupported_format": 1}
+    assert retry(RetrySettings(out_uri=str(out)), lambda: nullcontext(in_process())) is None
+
+
+def test_gc_removes_what_nobody_names_and_nothing_else(
+    night: Night, catalogue: Any, pngs: list[bytes], in_process: Any, tmp_path: Path
+) -> None:
+    catalogue({"image": pngs})
+    out = tmp_path / "out"
+    first = night("out")
+    kept = {path for path in out.rglob("*") if path.is_file()}
+    assert collect_garbage(str(out), grace_s=0, dry_run=False).num_objects == 0
+    orphans = [
+        out / "data" / first.plan_id / "00000-0000000000-0000000016-dead.predictions.parquet",
+        out / "data" / "given-up" / "00000-0000000000-0000000016-dead.rejects.parquet",
+        out / "receipts" / "given-up" / "00000-0000000000-0000000016.json",
+        out / "plan" / "given-up.json",
+        out / "report" / "given-up" / "report.html",
+    ]
+    for path in orphans:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"{}")
+    assert collect_garbage(str(out), grace_s=3600, dry_run=False).num_objects == 0
+    assert collect_garbage(str(out), grace_s=0, dry_run=True).num_objects == 5
+    assert all(path.exists() for path in orphans)
+    assert collect_garbage(str(out), grace_s=0, dry_run=False).num_objects == 5
+    assert {path for path in out.rglob("*") if path.is_file()} == kept
+    night("out", image_prefixes=(str(tmp_path),), replace=True)
+    places = (str(tmp_path / "catalogue"), str(tmp_path))
+    with pytest.raises(IncompleteError):
+        night("out", in_process(lambda shard: shard.endswith("60")), image_prefixes=places, replace=True)
+    assert collect_garbage(str(out), grace_s=0, dry_run=False).num_objects == 0
+    assert verify_run(str(out), plan_id=first.plan_id).num_rows == 60
+    with pytest.raises(SettingError, match="No run has begun"):
+        collect_garbage(str(tmp_path / "nothing"), grace_s=0, dry_run=True)
