@@ -10,6 +10,7 @@ import typer
 from fmnist_ray.cli import classify, demo, runs, train, tune
 from fmnist_ray.cli.catalogue import catalogue_app
 from fmnist_ray.cli.data import data_app
+from fmnist_ray.cli.store import store_app
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -36,6 +37,7 @@ app.command(epilog=train.EPILOG)(train.train)
 app.command(epilog=tune.EPILOG)(tune.tune)
 app.add_typer(data_app, name="data")
 app.add_typer(catalogue_app, name="catalogue")
+app.add_typer(store_app, name="store")
 
 
 def main() -> None:
