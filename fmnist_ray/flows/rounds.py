@@ -75,7 +75,7 @@ def complete(
                 on_progress(done, plan.num_rows)
         except WorkerDiedError as error:
             trouble = str(error)
-        found = read_receipts(out, plan)
+        found = read_receipts(out, plan, receipts)
         idle_rounds = 0 if len(found) > len(receipts) else idle_rounds + 1
         receipts = found
     return receipts
