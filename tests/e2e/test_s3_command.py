@@ -1,4 +1,4 @@
-"""The command on S3 with a real Ray: a photo that ends its worker costs only itself, and no secret is written anywhere."""
+"""The command on S3 with a real Ray: a photo that ends its worker costs only itself; no secret is written."""
 
 from __future__ import annotations
 

@@ -127,10 +127,12 @@ def test_a_shard_that_always_kills_its_worker_ends_the_run_and_keeps_the_rest(
         run(folder, in_process(lambda shard: shard == poison), shard_rows=10)
     status = run_status(str(out))
     assert not status.committed
-    assert (status.num_shards_done, status.num_rows_done) == (5, 50)
+    done = status.num_shards_done  # the poison may come first in three rounds in a row, by chance
+    assert 2 <= done <= 5
+    assert status.num_rows_done == 10 * done
     with pytest.raises(IncompleteError, match="No committed run"):
         fmnist_ray.open_results(str(out))
-    assert run(folder, shard_rows=10).num_shards_resumed == 5
+    assert run(folder, shard_rows=10).num_shards_resumed == done
 
 
 def deadly(*rows: int, part: int = 0) -> Any:
