@@ -43,6 +43,7 @@ FENCES = {
     "onnxscript": {"networks"},
     "jinja2": {"reports", "bundle"},
     "tensorboardX": {"reports"},
+    "deltalake": {"catalogue"},
     "mlflow": {"reports"},
     "wandb": {"reports"},
     "pickle": set[str](),

@@ -24,6 +24,11 @@ class Results:
         self._store = store
         self.commit = commit
 
+    @property
+    def uri(self) -> str:
+        """The output place."""
+        return self._store.uri
+
     def predictions(self) -> pa.Table:
         """One row per classified input row; columns of `schema.PREDICTIONS`, then those that were kept."""
         return self.table("predictions")

@@ -41,6 +41,9 @@ def classify(
     since: Annotated[
         str | None, typer.Option(help="An earlier --out; images that it has classified are not done again.")
     ] = None,
+    publish_delta: Annotated[
+        str | None, typer.Option(help="Then register the predictions in the Delta table at this place (extra: delta).")
+    ] = None,
     max_rejects: Annotated[str, typer.Option(help="Share of rejected rows that is still committed.")] = "2%",
     accept_rejects: Annotated[
         bool, typer.Option("--accept-rejects", help="Commit whatever the number of rejects.")
@@ -75,7 +78,8 @@ def classify(
         )
         summary = run_classify(settings, output, address=address)
         show_summary(summary, output)
-        output.result(dataclasses.asdict(summary))
+        published = None if publish_delta is None else _publish(out, publish_delta, output)
+        output.result({**dataclasses.asdict(summary), "delta": published})
 
 
 def retry(
@@ -107,6 +111,15 @@ def retry(
             return output.result({"retried": False})
         show_summary(summary, output)
         output.result({"retried": True, **dataclasses.asdict(summary)})
+
+
+def _publish(out: str, table_uri: str, output: Output) -> dict[str, Any]:
+    from fmnist_ray.catalogue.delta import publish_delta
+    from fmnist_ray.catalogue.results import open_results
+
+    published = publish_delta(open_results(out), table_uri)
+    output.note(f"Version {published.version} of {published.table_uri} has them as run {published.run!r}.")
+    return dataclasses.asdict(published)
 
 
 def _on_ray(
