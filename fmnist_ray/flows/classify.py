@@ -91,7 +91,10 @@ def run_plan(
     out = open_store(settings.out_uri)
     plan = claim(out, planned, replace=settings.replace)
     worker = WorkerSettings(
-        out_uri=out.uri, plan_id=plan.plan_id, catalogue_uri=plan.catalogue_uri, bundle_uri=node_uri(settings.bundle)
+        out_uri=out.uri,
+        plan_id=plan.plan_id,
+        catalogue_uri=planned.catalogue_uri,  # where it is now: the stored plan may come from another machine
+        bundle_uri=node_uri(settings.bundle),
     )
     commit = read_commit(out)
     resumed = len(plan.shards)
