@@ -24,6 +24,7 @@ _CONNECT_TIMEOUT_S = 5
 _READ_TIMEOUT_S = 30
 """Seconds without a byte. A slow answer is fine as long as it moves."""
 _CONNECTIONS = 32
+_PAGE_KEYS = 1000
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _NO_CONDITIONAL_WRITES = 501
 _STARTING = threading.Lock()
@@ -121,7 +122,9 @@ class S3Store:
         self._call("delete", key, lambda client, number: client.delete_object(**self._name(key)))
 
     def _page(self, prefix: str, after: dict[str, str], client: Any, number: int) -> dict[str, Any]:
-        page: dict[str, Any] = client.list_objects_v2(Bucket=self._bucket, Prefix=self._root + prefix, **after)
+        page: dict[str, Any] = client.list_objects_v2(
+            Bucket=self._bucket, Prefix=self._root + prefix, MaxKeys=_PAGE_KEYS, **after
+        )
         return page
 
     def _put_unless_seen(self, key: str, data: bytes) -> bool:
