@@ -272,13 +272,36 @@ def summary(results: list[SeedResult]) -> dict[str, Any]:
     return total
 
 
+def table(content: dict[str, Any]) -> str:
+    """The figures as README has them."""
+    figures = content["summary"]
+    faults = sum(figures["faults"].values())
+    rows = {
+        "seeds, of 600 rows each": figures["seeds"],
+        "workers killed, paused": f"{figures['worker_kills']}, {figures['worker_pauses']}",
+        "drivers killed": figures["driver_kills"],
+        "requests broken, of all": f"{faults:,} of {figures['requests']:,}",
+        "shards written, needed": f"{figures['attempts']:,}, {figures['shards']:,}",
+        "looks of a reader, that saw a part": f"{figures['looks']:,}, {figures['partial_reads']}",
+        "rows lost, doubled, with another answer": ", ".join(
+            str(figures[name]) for name in ("rows_lost", "rows_doubled", "rows_wrong")
+        ),
+    }
+    lines = [f"| {name} | {value} |" for name, value in rows.items()]
+    return "\n".join(["| on S3, while everything fails | |", "|---|---|", *lines]) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--drive", nargs=2)
+    parser.add_argument("--table", type=Path, help="print README's table for such a FILE.json, and run nothing")
     arguments = parser.parse_args()
+    if arguments.table:
+        sys.stdout.write(table(json.loads(arguments.table.read_text())))
+        return
     if arguments.drive:
         sys.exit(_drive(*arguments.drive))
     with arena() as (server, root, expected):
