@@ -66,10 +66,30 @@ PREDICTIONS = pa.schema(
         pa.field("confidence", pa.float32(), nullable=False),
         pa.field("status", pa.string(), nullable=False),
         pa.field("bundle_digest", pa.string(), nullable=False),
+        pa.field("cnn_label", pa.string(), nullable=False),
+        pa.field("cnn_confidence", pa.float32(), nullable=False),
+        pa.field("svm_label", pa.string()),
+        pa.field("svm_confidence", pa.float32()),
+        pa.field("agree", pa.bool_()),
     ]
 )
 """One row per classified input row. `confidence` is the calibrated probability of `label`, in 0..1, and `image_digest`
-the BLAKE2b hash of the encoded image, 16 bytes."""
+the BLAKE2b hash of the encoded image, 16 bytes. What the network's own head and the SVM say is in the last five
+columns; without an SVM the last three are null."""
+
+HEAD_COLUMNS = ("cnn_label", "cnn_confidence", "svm_label", "svm_confidence", "agree")
+
+FEATURES = pa.schema(
+    [
+        *_IDENTITY,
+        pa.field("label", pa.string()),
+        pa.field("features", pa.list_(pa.float32()), nullable=False),
+        pa.field("logits", pa.list_(pa.float32()), nullable=False),
+        pa.field("bundle_digest", pa.string(), nullable=False),
+    ]
+)
+"""One row per input row of a features run. `label` is the catalogue's own, null where it is none of the bundle's
+classes; files hold the two lists with a fixed length, see `sized_features`."""
 
 REJECTS = pa.schema(
     [
@@ -96,9 +116,24 @@ SAMPLES = pa.schema(
 `order` is the hash that chose the row: the lowest of each kind over all shards are a uniform sample."""
 
 
+ANSWERED = ("predictions", "features")
+"""The table that holds the rows which are no rejects: of a classify run the first, of a features run the second."""
+
+
+def sized_features(width: int, num_labels: int) -> pa.Schema:
+    """`FEATURES` with the list sizes of one network."""
+    lengths = {"features": width, "logits": num_labels}
+    return pa.schema(
+        [
+            field.with_type(pa.list_(pa.float32(), lengths[field.name])) if field.name in lengths else field
+            for field in FEATURES
+        ]
+    )
+
+
 def with_kept(schema: pa.Schema, kept: Sequence[pa.Field]) -> pa.Schema:
     """`schema` followed by the columns that `--keep` copies through from the catalogue, all nullable. One whose name
-    the predictions or rejects already use gets `input_` before it."""
-    taken = {*PREDICTIONS.names, *REJECTS.names}
+    a run's tables already use gets `input_` before it."""
+    taken = {*PREDICTIONS.names, *REJECTS.names, *FEATURES.names}
     renamed = (field.with_name(f"input_{field.name}") if field.name in taken else field for field in kept)
     return pa.schema([*schema, *(field.with_nullable(True) for field in renamed)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fmnist_ray.bundle.format import CARD, GOLDEN, GRAPH, SPEC, WEIGHTS, BundleSpec
+from fmnist_ray.bundle.format import CARD, GOLDEN, GRAPH, SPEC, SVM, WEIGHTS, BundleSpec
 
 
 def model_card(spec: BundleSpec) -> bytes:
@@ -21,17 +21,20 @@ def model_card(spec: BundleSpec) -> bytes:
         "## Made by",
         "",
         "```sh",
-        facts["command"],
+        facts.get("command", "# not recorded"),
         "```",
         "",
-        *_table("training", {name: value for name, value in facts.items() if name not in ("command", "settings")}),
-        *_table("setting", _flat(facts["settings"])),
+        *_table(
+            "training", {name: value for name, value in facts.items() if name not in ("command", "settings", "svm")}
+        ),
+        *_table("setting", _flat(facts.get("settings", {}))),
         "## Reached",
         "",
         *_table("measure", metrics),
         "The epoch was chosen on the validation split, which also fitted the temperature "
         f"({spec.temperature:.4f}); test images were scored once, at the end.",
         "",
+        *_heads(spec),
         "## Limits",
         "",
         "Confidence is calibrated for photos like the training images. A photo of something else gets one of these "
@@ -40,10 +43,31 @@ def model_card(spec: BundleSpec) -> bytes:
         "## Files",
         "",
         f"`{SPEC}` description, `{GRAPH}` prepared pixels to logits and features, `{WEIGHTS}` the weights, "
-        f"`{GOLDEN}` images with the answers that every runtime must repeat, `{CARD}` this page.",
+        + (f"`{SVM}` the SVM, " if spec.heads else "")
+        + f"`{GOLDEN}` images with the answers that every runtime must repeat, `{CARD}` this page.",
         "",
     ]
     return "\n".join(lines).encode()
+
+
+def _heads(spec: BundleSpec) -> list[str]:
+    """The SVM on the network's features, where there is one."""
+    if spec.heads is None:
+        return []
+    facts = spec.provenance["svm"]
+    who = {"cnn": "the network's own head", "svm": "the SVM", "both": "their combination"}[spec.heads.decides]
+    return [
+        "## SVM",
+        "",
+        "```sh",
+        facts["command"],
+        "```",
+        "",
+        *_table("setting", {name: value for name, value in facts.items() if name != "command"}),
+        f"Validation images, which neither head was fitted on, calibrated the SVM (temperature "
+        f"{spec.heads.svm_temperature:.4f}) and the combination, and chose who decides: {who}.",
+        "",
+    ]
 
 
 def _table(title: str, rows: dict[str, Any]) -> list[str]:

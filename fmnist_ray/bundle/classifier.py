@@ -12,17 +12,19 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from fmnist_ray.bundle.format import GRAPH, WEIGHTS, Bundle, BundleSpec, read_bundle
+from fmnist_ray.bundle.format import GRAPH, SVM, WEIGHTS, Bundle, BundleSpec, read_bundle
 from fmnist_ray.bundle.golden import GoldenResult, check_golden
 from fmnist_ray.bundle.runtimes import OpenVinoRuntime, Scorer, TorchRuntime, choose_runtime
-from fmnist_ray.config.classify import Precision, Runtime
+from fmnist_ray.config.classify import HeadName, Precision, Runtime
 from fmnist_ray.config.images import ImageLimits
-from fmnist_ray.decisions.decide import decide
+from fmnist_ray.decisions.columns import head_columns
+from fmnist_ray.decisions.decide import Answers
+from fmnist_ray.decisions.heads import decide_heads
 from fmnist_ray.errors import BundleError
 from fmnist_ray.images.digest import image_digests
 from fmnist_ray.images.prepare import Reject, prepare_batch
 from fmnist_ray.labels import Labels
-from fmnist_ray.schema import PREDICTIONS, REJECTS, Status
+from fmnist_ray.schema import HEAD_COLUMNS, PREDICTIONS, REJECTS, Status
 
 CLASSIFIED = pa.schema(
     [
@@ -43,8 +45,14 @@ class CellAnswers:
     """int16 [n]"""
     confidences: np.ndarray
     """float32 [n]: calibrated probability of the label, 0..1"""
+    cnn: Answers
+    """What the network's own head says"""
+    svm: Answers | None
+    """What the SVM says; None for a bundle without one"""
+    logits: np.ndarray
+    """float32 [n, labels]"""
     features: np.ndarray
-    """float32 [n, width]: the network's layer before the logits"""
+    """float32 [n, width]: the network's layer before the logits, or the one that was asked for"""
     pixels: np.ndarray
     """uint8 [n, channels, size, size]: the model input"""
     rejects: list[Reject]
@@ -57,11 +65,14 @@ class CellAnswers:
 class Classifier:
     """A bundle whose golden rows were answered as expected. Made by `open_classifier` or `load_bundle`."""
 
-    def __init__(self, bundle: Bundle, scorer: Scorer, golden: GoldenResult, limits: ImageLimits) -> None:
+    def __init__(
+        self, bundle: Bundle, scorer: Scorer, golden: GoldenResult, limits: ImageLimits, head: HeadName | None = None
+    ) -> None:
         self.spec: BundleSpec = bundle.spec
         self.digest: str = bundle.digest
         self.golden = golden
         self.limits = limits
+        self.head: HeadName = deciding_head(bundle, head)
         self._scorer = scorer
 
     @property
@@ -76,11 +87,15 @@ class Classifier:
         prepared = time.perf_counter()
         scores = self._scorer.score(batch.pixels)
         scored = time.perf_counter()
-        answers = decide(scores.logits, self.spec.temperature)
+        spec = self.spec
+        found = decide_heads(scores.logits, scores.svm, temperature=spec.temperature, rule=spec.heads, head=self.head)
         return CellAnswers(
             positions=batch.positions,
-            label_ids=answers.label_ids,
-            confidences=answers.confidences,
+            label_ids=found.answers.label_ids,
+            confidences=found.answers.confidences,
+            cnn=found.cnn,
+            svm=found.svm,
+            logits=scores.logits,
             features=scores.features,
             pixels=batch.pixels,
             rejects=batch.rejects,
@@ -96,6 +111,7 @@ class Classifier:
         answered = _places(answers.positions, len(images))
         rejected = _places([reject.position for reject in answers.rejects], len(images))
         label_ids = pa.array(answers.label_ids).take(answered)
+        heads = head_columns(pa.array(self.labels), answers.cnn, answers.svm)
         columns = {
             "product_id": pa.nulls(len(images), pa.string()),
             "input_file": pa.nulls(len(images), pa.string()),
@@ -106,6 +122,7 @@ class Classifier:
             "confidence": pa.array(answers.confidences).take(answered),
             "status": pa.array([Status.CLASSIFIED] * len(answers.positions), pa.string()).take(answered),
             "bundle_digest": [self.digest] * len(images),
+            **{name: column.take(answered) for name, column in zip(HEAD_COLUMNS, heads, strict=True)},
             "reason": pa.array([reject.reason for reject in answers.rejects], pa.string()).take(rejected),
             "detail": pa.array([reject.detail for reject in answers.rejects], pa.string()).take(rejected),
         }
@@ -126,18 +143,37 @@ def open_classifier(
     precision: Precision = "f32",
     num_threads: int = 1,
     limits: ImageLimits | None = None,
+    head: HeadName | None = None,
+    layer: str | None = None,
 ) -> Classifier:
-    """A classifier for `bundle`, once its golden rows are answered as expected; `ParityError` where they are not."""
-    needed = GRAPH if runtime == "cpu" else WEIGHTS
-    if needed not in bundle.files:
-        raise BundleError(f"Bundle {bundle.uri} has no {needed}, which the {runtime} runtime needs.")
+    """A classifier for `bundle`, once its golden rows are answered as expected; `ParityError` where they are not.
+
+    `head` decides in place of the one that the bundle names. `layer` names the tensor of the graph that `features`
+    hold; the CPU runtime knows their names.
+    """
+    needed = [GRAPH] if runtime == "cpu" else [WEIGHTS, *([SVM] if bundle.spec.heads else [])]
+    if missing := [name for name in needed if name not in bundle.files]:
+        raise BundleError(f"Bundle {bundle.uri} has no {missing[0]}, which the {runtime} runtime needs.")
     scorer: Scorer
     if runtime == "cpu":
-        scorer = OpenVinoRuntime(bundle.files[GRAPH], precision=precision, num_threads=num_threads)
+        scorer = OpenVinoRuntime(bundle.files[GRAPH], precision=precision, num_threads=num_threads, layer=layer)
     else:
-        scorer = TorchRuntime(bundle.spec, bundle.files[WEIGHTS], precision=precision, device="cuda")
+        scorer = TorchRuntime(
+            bundle.spec,
+            bundle.files[WEIGHTS],
+            svm=bundle.files[SVM] if bundle.spec.heads else None,
+            precision=precision,
+            device="cuda",
+        )
     golden = check_golden(bundle, scorer, runtime=runtime, precision=precision)
-    return Classifier(bundle, scorer, golden, limits or ImageLimits())
+    return Classifier(bundle, scorer, golden, limits or ImageLimits(), head)
+
+
+def deciding_head(bundle: Bundle, head: HeadName | None) -> HeadName:
+    """Who decides: `head`, or the one that the bundle names; `BundleError` where it has no SVM to ask."""
+    if bundle.spec.heads is None and head in ("svm", "both"):
+        raise BundleError(f"Bundle {bundle.uri} has no SVM head: add one with fmnist-ray fit-svm, or use --head cnn.")
+    return head or (bundle.spec.heads.decides if bundle.spec.heads else "cnn")
 
 
 def load_bundle(
@@ -147,13 +183,16 @@ def load_bundle(
     precision: Precision = "f32",
     num_threads: int | None = None,
     limits: ImageLimits | None = None,
+    head: HeadName | None = None,
 ) -> Classifier:
     """A classifier from a shipped bundle's name, a path or a URI, on all of the processor's threads unless told
-    otherwise. Raises `BundleError` where there is no bundle, `ParityError` where it is not what it was."""
+    otherwise. `head` decides in place of the one that the bundle names. Raises `BundleError` where there is no bundle,
+    `ParityError` where it is not what it was."""
     return open_classifier(
         read_bundle(name_or_uri),
         runtime=choose_runtime() if runtime == "auto" else runtime,
         precision=precision,
         num_threads=num_threads or os.cpu_count() or 1,
         limits=limits,
+        head=head,
     )

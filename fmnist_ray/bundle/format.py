@@ -16,7 +16,8 @@ from importlib import resources
 from typing import Any
 
 from fmnist_ray.config.images import Preparation
-from fmnist_ray.errors import BundleError, NotFoundError, ParityError
+from fmnist_ray.decisions.heads import HeadRule
+from fmnist_ray.errors import BundleError, NotFoundError, OutputTakenError, ParityError
 from fmnist_ray.labels import Labels
 from fmnist_ray.store import Store, open_store
 
@@ -25,6 +26,7 @@ MANIFEST = "manifest.json"
 SPEC = "bundle.json"
 GRAPH = "model.onnx"
 WEIGHTS = "cnn.safetensors"
+SVM = "svm.safetensors"
 GOLDEN = "golden.parquet"
 CARD = "README.md"
 
@@ -48,6 +50,8 @@ class BundleSpec:
     """How images become the graph's input."""
     temperature: float
     """Divisor of the logits that makes the softmax a calibrated probability (Guo et al., arXiv 1706.04599)."""
+    heads: HeadRule | None = None
+    """How the network's and the SVM's scores become one answer; None for a bundle without an SVM."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """How it was trained: recipe, seed, data, versions."""
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -74,6 +78,7 @@ class BundleSpec:
                 raise BundleError(f"{SPEC} has format version {version}; this program reads version {FORMAT_VERSION}.")
             content["labels"] = tuple(content["labels"])
             content["preparation"] = Preparation(**content["preparation"])
+            content["heads"] = HeadRule(**content["heads"]) if content.get("heads") else None
             return cls(**content)
         except _MALFORMED as error:
             raise BundleError(f"{SPEC} is not a bundle description: {error!r}.") from error
@@ -104,6 +109,16 @@ def node_uri(name_or_uri: str) -> str:
     """What to tell another node: a shipped bundle's bare name, since its package may lie elsewhere, or a full place."""
     shipped = bundle_uri(name_or_uri) != name_or_uri
     return name_or_uri if shipped else open_store(name_or_uri).uri
+
+
+def check_free(out: Store, *, replace: bool) -> None:
+    """`OutputTakenError` when a bundle is at `out` and `replace` is off."""
+    try:
+        out.info(MANIFEST)
+    except NotFoundError:
+        return
+    if not replace:
+        raise OutputTakenError(f"{out.uri} holds a bundle already: name another place, or add --replace.")
 
 
 def write_bundle(store: Store, spec: BundleSpec, files: dict[str, bytes]) -> str:

@@ -5,6 +5,8 @@ Both score blocks of one fixed size, the last one padded, so that a row's scores
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -15,11 +17,14 @@ import numpy as np
 
 from fmnist_ray.bundle.format import GRAPH, WEIGHTS, BundleSpec
 from fmnist_ray.config.classify import Precision, Runtime
-from fmnist_ray.errors import BundleError, ClusterError
+from fmnist_ray.errors import BundleError, ClusterError, SettingError
+from fmnist_ray.heads.svm import SvmHead
 
 _CPU_BLOCK = 16
 """Within 4 % of the fastest size for a plain and a residual CNN, in f32 and bf16; one row alone costs 2 to 10 ms."""
 _GPU_BLOCK = 512
+SVM_SCORES = "svm_scores"
+"""Output of the graph of a bundle with an SVM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,9 @@ class Scores:
     logits: np.ndarray
     """float32 [N, labels]"""
     features: np.ndarray
-    """float32 [N, width]: the layer before the logits"""
+    """float32 [N, width]: the layer before the logits, or the one that was asked for"""
+    svm: np.ndarray | None
+    """float32 [N, scores] of the bundle's SVM, where it has one"""
 
 
 class Scorer(Protocol):
@@ -59,19 +66,25 @@ def check_precision(precision: Precision, capabilities: Sequence[str]) -> None:
 
 class OpenVinoRuntime:
     """The bundle's ONNX graph on CPU threads. Its input is `pixels` uint8 [batch, channels, size, size], its outputs
-    are `logits` and `features`. Safe to use from several threads."""
+    are `logits`, `features` and, with an SVM, `svm_scores`. Safe to use from several threads.
 
-    def __init__(self, graph: bytes, *, precision: Precision, num_threads: int) -> None:
+    `layer` names a tensor of the graph to give in place of `features`; `SettingError` lists them where it is none.
+    """
+
+    def __init__(self, graph: bytes, *, precision: Precision, num_threads: int, layer: str | None = None) -> None:
         openvino = _import_openvino()
         core = openvino.Core()
         check_precision(precision, core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         try:
             model = core.read_model(graph)
+            if layer is not None:
+                _add_output(model, layer)
             shape = model.input("pixels").partial_shape
             shape[0] = _CPU_BLOCK
             model.reshape({"pixels": shape})
             self._model = core.compile_model(model, "CPU", _cpu_options(precision, num_threads))
-            self._outputs = [self._model.output(name) for name in ("logits", "features")]
+            scores = [name for output in self._model.outputs for name in output.get_names() if name == SVM_SCORES]
+            self._outputs = [self._model.output(name) for name in ("logits", layer or "features", *scores)]
         except RuntimeError as error:
             raise BundleError(f"{GRAPH} is no ONNX graph from pixels to logits and features: train it anew.") from error
 
@@ -89,7 +102,9 @@ class OpenVinoRuntime:
 class TorchRuntime:
     """The bundle's network in torch, for CUDA devices."""
 
-    def __init__(self, spec: BundleSpec, weights: bytes, *, precision: Precision, device: str) -> None:
+    def __init__(
+        self, spec: BundleSpec, weights: bytes, *, precision: Precision, device: str, svm: bytes | None = None
+    ) -> None:
         import torch
         from safetensors import SafetensorError
         from safetensors.torch import load
@@ -109,6 +124,7 @@ class TorchRuntime:
         self._network = network.eval().to(device)
         self._device = torch.device(device)
         self._precision = precision
+        self._svm = None if svm is None else _torch_head(svm, self._device)
 
     def score(self, pixels: np.ndarray) -> Scores:
         """See `Scorer`."""
@@ -118,11 +134,46 @@ class TorchRuntime:
         exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)  # f32 means all its bits
 
         def score_block(block: np.ndarray) -> list[np.ndarray]:
-            outputs = self._network(torch.from_numpy(block).to(self._device))
+            outputs = list(self._network(torch.from_numpy(block).to(self._device)))
+            if self._svm is not None:
+                outputs.append(self._svm(outputs[1].float()))
             return [output.float().cpu().numpy() for output in outputs]
 
         with torch.inference_mode(), exact, autocast:
             return _score_blocks(pixels, _GPU_BLOCK, score_block)
+
+
+def _torch_head(data: bytes, device: Any) -> Callable[[Any], Any]:
+    """The SVM's scores [N, scores] of features [N, width], in torch."""
+    import torch
+
+    arrays = dataclasses.asdict(SvmHead.from_bytes(data))
+    head = {name: torch.from_numpy(array.copy()).to(device) for name, array in arrays.items()}
+
+    def scores(features: Any) -> Any:
+        inputs = (features - head["mean"]) / head["scale"]
+        if len(head["centres"]):
+            products = inputs @ head["centres"].T
+            squared = (inputs**2).sum(1, keepdim=True) + (head["centres"] ** 2).sum(1) - 2 * products
+            inputs = torch.exp(-head["gamma"] * squared)
+        return inputs @ head["weights"] + head["intercept"]
+
+    return scores
+
+
+def _add_output(model: Any, layer: str) -> None:
+    try:
+        model.add_outputs(layer)
+    except RuntimeError as error:
+        tensors = (output for node in model.get_ordered_ops() for output in node.outputs())
+        floats = {name for output in tensors if _per_image(output) for name in output.get_names()}
+        raise SettingError(f"{GRAPH} has no layer {layer!r}; it has {', '.join(sorted(floats))}.") from error
+
+
+def _per_image(output: Any) -> bool:
+    """Whether a tensor has one entry for each image."""
+    shape = output.get_partial_shape()
+    return bool(shape.rank.is_static and shape.rank.get_length() > 1 and shape[0].is_dynamic)
 
 
 def _import_openvino() -> Any:
@@ -151,5 +202,5 @@ def _score_blocks(pixels: np.ndarray, block_size: int, score_block: Callable[[np
         if num_missing:
             block = np.concatenate([block, np.zeros((num_missing, *pixels.shape[1:]), np.uint8)])
         scored.append([np.array(output, np.float32) for output in score_block(block)])
-    logits, features = (np.concatenate(parts)[:num_rows] for parts in zip(*scored, strict=True))
-    return Scores(logits, features)
+    logits, features, *svm = (np.concatenate(parts)[:num_rows] for parts in zip(*scored, strict=True))
+    return Scores(logits, features.reshape(num_rows, math.prod(features.shape[1:])), svm[0] if svm else None)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fmnist_ray.catalogue.plan import Plan, Shard, canonical_json
+from fmnist_ray.schema import ANSWERED
 from fmnist_ray.store import Store
 
 _THREADS = 16
@@ -26,7 +27,7 @@ class DataFile:
     """One Parquet file of a run."""
 
     table: str
-    """predictions, rejects or samples"""
+    """predictions, features, rejects or samples"""
     key: str
     """Name below the output place."""
     size_bytes: int
@@ -42,6 +43,7 @@ class Receipt:
     shard: str
     attempt: str
     num_predictions: int
+    """Rows that are no rejects; in a features run too."""
     num_rejects: int
     files: tuple[DataFile, ...]
     statistics: dict[str, Any]
@@ -81,7 +83,7 @@ def write_shard(
         plan_id=plan.plan_id,
         shard=shard.id,
         attempt=attempt,
-        num_predictions=rows.get("predictions", 0),
+        num_predictions=sum(rows.get(table, 0) for table in ANSWERED),
         num_rejects=rows.get("rejects", 0),
         files=tuple(files),
         statistics=statistics,

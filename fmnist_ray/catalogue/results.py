@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 
 from fmnist_ray.catalogue.commit import Commit, read_commit
 from fmnist_ray.errors import IncompleteError
-from fmnist_ray.schema import PREDICTIONS, REJECTS, SAMPLES
+from fmnist_ray.schema import FEATURES, PREDICTIONS, REJECTS, SAMPLES
 from fmnist_ray.store import Store, open_store
 
-_SCHEMAS = {"predictions": PREDICTIONS, "rejects": REJECTS, "samples": SAMPLES}
+_SCHEMAS = {"predictions": PREDICTIONS, "features": FEATURES, "rejects": REJECTS, "samples": SAMPLES}
 
 
 class Results:
@@ -32,6 +32,10 @@ class Results:
     def predictions(self) -> pa.Table:
         """One row per classified input row; columns of `schema.PREDICTIONS`, then those that were kept."""
         return self.table("predictions")
+
+    def features(self) -> pa.Table:
+        """Of a features run, one row per usable input row; columns of `schema.FEATURES`, then those that were kept."""
+        return self.table("features")
 
     def rejects(self) -> pa.Table:
         """One row per input row without a prediction; columns of `schema.REJECTS`, then those that were kept."""
@@ -55,7 +59,7 @@ class Results:
         return (self._store.get(file.key) for file in self.commit.files if file.table == table)
 
     def table(self, name: str) -> pa.Table:
-        """All rows of `predictions`, `rejects` or `samples`."""
+        """All rows of `predictions`, `features`, `rejects` or `samples`."""
         tables = [pq.read_table(pa.BufferReader(data)) for data in self.contents(name)]
         return pa.concat_tables(tables) if tables else _SCHEMAS[name].empty_table()
 

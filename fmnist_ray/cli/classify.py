@@ -35,8 +35,11 @@ def classify(
     ] = None,
     keep: Annotated[str, typer.Option(help="Other columns to copy through, separated by commas.")] = "",
     shard_rows: Annotated[int | None, typer.Option(help="Rows per shard, the unit of restart.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes. Default: one per CPU, or per GPU.")] = None,
+    workers: options.Workers = None,
     runtime: Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="What computes.")] = "auto",
+    head: Annotated[
+        Literal["bundle", "cnn", "svm", "both"], typer.Option(help="Who decides. Default: as the bundle says.")
+    ] = "bundle",
     precision: Annotated[Literal["f32", "bf16"], typer.Option(help="Arithmetic of the network.")] = "f32",
     since: Annotated[
         str | None, typer.Option(help="An earlier --out; images that it has classified are not done again.")
@@ -44,10 +47,8 @@ def classify(
     publish_delta: Annotated[
         str | None, typer.Option(help="Then register the predictions in the Delta table at this place (extra: delta).")
     ] = None,
-    max_rejects: Annotated[str, typer.Option(help="Share of rejected rows that is still committed.")] = "2%",
-    accept_rejects: Annotated[
-        bool, typer.Option("--accept-rejects", help="Commit whatever the number of rejects.")
-    ] = False,
+    max_rejects: options.MaxRejects = "2%",
+    accept_rejects: options.AcceptRejects = False,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of another plan's run in --out.")] = False,
     address: options.Address = None,
     json_mode: options.Json = False,
@@ -68,6 +69,7 @@ def classify(
             columns=columns,
             since_uri=since,
             image_prefixes=tuple(prefix for prefix in images.split(",") if prefix),
+            head=None if head == "bundle" else head,
             precision=precision,
             runtime=None if runtime == "auto" else runtime,
             shard_rows=shard_rows,
@@ -85,11 +87,9 @@ def classify(
 def retry(
     out: Annotated[str, typer.Argument(help="The --out of a committed fmnist-ray classify.")],
     bundle: Annotated[str | None, typer.Option(help="Where the run's bundle is now. Default: where it was.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes. Default: one per CPU, or per GPU.")] = None,
-    max_rejects: Annotated[str, typer.Option(help="Share of rejected rows that is still committed.")] = "2%",
-    accept_rejects: Annotated[
-        bool, typer.Option("--accept-rejects", help="Commit whatever the number of rejects.")
-    ] = False,
+    workers: options.Workers = None,
+    max_rejects: options.MaxRejects = "2%",
+    accept_rejects: options.AcceptRejects = False,
     address: options.Address = None,
     json_mode: options.Json = False,
     verbose: options.Verbose = False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from fmnist_ray.cli.classical import CLASSICAL_MODELS
 from fmnist_ray.cli.console import Output
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ def show_networks(name: str | None, output: Output) -> None:
     """The layers of the network `name`, or every named network where there is no name."""
     if name is None:
         _list_architectures(output)
+        output.note(f"Classical models on pixels: {', '.join(CLASSICAL_MODELS)}.")
     else:
         _describe_architecture(name, output)
 

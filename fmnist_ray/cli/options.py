@@ -17,3 +17,6 @@ Change = Annotated[list[str] | None, typer.Option("--set", help="Any setting, NA
 Images = Annotated[
     str, typer.Option("--images", help="Where named images may lie, by commas. Default: in the catalogue's place.")
 ]
+Workers = Annotated[int | None, typer.Option("--workers", help="Worker processes. Default: one per CPU, or per GPU.")]
+MaxRejects = Annotated[str, typer.Option("--max-rejects", help="Share of rejected rows that is still committed.")]
+AcceptRejects = Annotated[bool, typer.Option("--accept-rejects", help="Commit whatever the number of rejects.")]

@@ -7,11 +7,12 @@ import json
 import shlex
 import sys
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fmnist_ray.cli import options
+from fmnist_ray.cli.classical import CLASSICAL_MODELS, run_classical
 from fmnist_ray.cli.console import Output, failures
 from fmnist_ray.cli.networks import show_networks
 from fmnist_ray.errors import SettingError
@@ -33,7 +34,7 @@ EPILOG = (
 def train(
     out: Annotated[str | None, typer.Option(help="Where the bundle goes.")] = None,
     recipe: options.Recipe = "plain",
-    arch: Annotated[str | None, typer.Option(help="Architecture.")] = None,
+    arch: Annotated[str | None, typer.Option(help="Architecture, or a classical model; see --list-archs.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images per step, over all workers together.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
@@ -44,6 +45,7 @@ def train(
     size: Annotated[int | None, typer.Option(help="Of --data: pixels per side to prepare to. Default: 28.")] = None,
     channels: Annotated[int | None, typer.Option(help="Of --data: 1 for grey (default), 3 for RGB.")] = None,
     ensemble: Annotated[int | None, typer.Option(help="Train this many networks and write their mean.")] = None,
+    subset: Annotated[int | None, typer.Option(help="Of a classical model: training images to use.")] = None,
     seed: Annotated[int, typer.Option(help="Of the split, the weights, the order of images and their changes.")] = 0,
     workers: Annotated[int, typer.Option(help="Training processes, which share each batch.")] = 1,
     min_workers: Annotated[int | None, typer.Option(help="Go on with as few while there is no room for more.")] = None,
@@ -64,32 +66,38 @@ def train(
             return show_networks(describe, output)
         if out is None:
             raise SettingError("Name the place of the bundle with --out.")
+        if subset is not None and arch not in CLASSICAL_MODELS:
+            raise SettingError("--subset is for classical models; a quick look at a network is --epochs 1.")
+        named: dict[str, Any] = {"source.catalogue_uri": data, "source.size": size, "source.channels": channels}
+        named |= {"source.label_column": label_column, "source.group_column": group_column, "seed": seed}
+        if arch in CLASSICAL_MODELS:
+            settings = _settings("plain", [], named)
+            return run_classical(arch, settings, output, out, params=change or [], subset=subset, replace=replace)
         from fmnist_ray.distributed.session import connect
-        from fmnist_ray.distributed.train import TrainingPlace
-        from fmnist_ray.flows.train import find_settings
-        from fmnist_ray.store import open_store
 
-        named = {
-            "architecture": arch,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "ensemble": ensemble,
-            "seed": seed,
-            "source.catalogue_uri": data,
-            "source.label_column": label_column,
-            "source.group_column": group_column,
-            "source.size": size,
-            "source.channels": channels,
-        }
-        changes = [f"{name}={json.dumps(value)}" for name, value in named.items() if value is not None]
-        settings = find_settings(recipe).override([*(change or []), *changes])
-        storage = open_store(checkpoints or f"{out.rstrip('/')}-training").uri
-        place = TrainingPlace(storage_uri=storage, workers=workers, min_workers=min_workers, gpu=gpu)
+        named |= {"architecture": arch, "epochs": epochs, "batch_size": batch_size}
+        named |= {"learning_rate": learning_rate, "ensemble": ensemble}
+        place = _place(checkpoints or f"{out.rstrip('/')}-training", workers=workers, min_workers=min_workers, gpu=gpu)
+        settings = _settings(recipe, change or [], named)
         with connect(address):
             outcome = _run(settings, place, output, out_uri=out, recipe=recipe, replace=replace, track=track)
         _show(outcome, output)
         output.result(dataclasses.asdict(outcome))
+
+
+def _settings(recipe: str, change: list[str], named: dict[str, Any]) -> TrainSettings:
+    """The recipe with what was changed; None leaves a setting as it is."""
+    from fmnist_ray.flows.train import find_settings
+
+    changes = [f"{name}={json.dumps(value)}" for name, value in named.items() if value is not None]
+    return find_settings(recipe).override([*change, *changes])
+
+
+def _place(storage_uri: str, *, workers: int, min_workers: int | None, gpu: bool) -> TrainingPlace:
+    from fmnist_ray.distributed.train import TrainingPlace
+    from fmnist_ray.store import open_store
+
+    return TrainingPlace(storage_uri=open_store(storage_uri).uri, workers=workers, min_workers=min_workers, gpu=gpu)
 
 
 def _run(

@@ -9,6 +9,8 @@ from fmnist_ray.errors import SettingError
 
 Runtime = Literal["cpu", "gpu"]
 Precision = Literal["f32", "bf16"]
+Table = Literal["predictions", "features"]
+HeadName = Literal["cnn", "svm", "both"]
 
 
 def parse_share(text: str) -> float:
@@ -35,7 +37,7 @@ class ColumnNames:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifySettings:
-    """One batch run: catalogue in, predictions, rejects and a report out."""
+    """One batch run: catalogue in, predictions (or features), rejects and a report out."""
 
     catalogue_uri: str
     """A Parquet file, or a folder with Parquet files below it."""
@@ -48,6 +50,12 @@ class ClassifySettings:
     """Results of an earlier run. Rows with images that it has classified, under the same bundle, get its answers."""
     image_prefixes: tuple[str, ...] = ()
     """Places below which images may lie that the catalogue names. None: the catalogue's own."""
+    table: Table = "predictions"
+    """What is written of each row: its prediction, or the network's features of it, for `fit-svm`."""
+    layer: str | None = None
+    """Of a features run: the tensor of the bundle's graph to write. None: the layer before the logits."""
+    head: HeadName | None = None
+    """Who decides: the network's own head, the SVM, or their combination. None: the one that the bundle names."""
     precision: Precision = "f32"
     """Arithmetic of the network. f32 gives the same answers on every machine."""
     runtime: Runtime | None = None
@@ -70,6 +78,8 @@ class ClassifySettings:
             raise SettingError(f"--workers is {self.workers}; it must be at least 1.")
         if not 0 <= self.max_rejects <= 1:
             raise SettingError(f"--max-rejects is {self.max_rejects:.4g}; it must be within 0% and 100%.")
+        if self.layer is not None and self.runtime != "cpu":
+            raise SettingError("A layer is named as in the ONNX graph, which CPUs run: use --runtime cpu with --layer.")
         if self.precision not in ("f32", "bf16"):
             raise SettingError(f"--precision is {self.precision}; allowed are f32 and bf16.")
         if self.runtime not in (None, "cpu", "gpu"):

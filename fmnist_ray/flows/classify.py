@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from fmnist_ray.bundle.classifier import deciding_head
 from fmnist_ray.bundle.format import Bundle, node_uri, read_bundle
 from fmnist_ray.catalogue.carry import check_carriable
 from fmnist_ray.catalogue.commit import Commit, claim, commit_run, read_commit
@@ -121,6 +122,9 @@ def _plan(settings: ClassifySettings, bundle: Bundle) -> Plan:
     promises: dict[str, Any] = {
         "bundle_digest": bundle.digest,
         "labels": list(bundle.spec.labels),
+        "table": settings.table,
+        "layer": settings.layer,
+        "head": deciding_head(bundle, settings.head),
         "precision": settings.precision,
         "limits": dataclasses.asdict(ImageLimits()),
         "image_prefixes": [open_store(prefix).uri for prefix in settings.image_prefixes],
@@ -164,6 +168,9 @@ def _facts(settings: ClassifySettings, bundle: Bundle, plan: Plan, elapsed_s: fl
         "bundle": settings.bundle,
         "bundle_digest": bundle.digest,
         "architecture": bundle.spec.architecture,
+        "table": settings.table,
+        "layer": settings.layer,
+        "head": plan.promises["head"],
         "labels": list(bundle.spec.labels),
         "precision": settings.precision,
         "num_shards": len(plan.shards),

@@ -14,6 +14,7 @@ from fmnist_ray.catalogue.plan import Plan
 from fmnist_ray.catalogue.receipts import Receipt, adopt_receipt, read_receipts
 from fmnist_ray.catalogue.results import open_results
 from fmnist_ray.config.classify import ClassifySettings, Runtime
+from fmnist_ray.errors import SettingError
 from fmnist_ray.flows.classify import RunSummary, run_plan
 from fmnist_ray.flows.rounds import Executor
 from fmnist_ray.reports.statistics import RunStatistics
@@ -50,6 +51,8 @@ def retry(
     results = open_results(settings.out_uri)
     out = open_store(settings.out_uri)
     earlier = Plan.from_json(out.get(f"plan/{results.commit.plan_id}.json"))
+    if earlier.promises["table"] != "predictions":
+        raise SettingError(f"{settings.out_uri} holds features; only runs of fmnist-ray classify are retried.")
     done = [receipt for receipt in read_receipts(out, earlier).values() if not _retryable(receipt)]
     if len(done) == len(earlier.shards):
         return None

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from fmnist_ray.bundle.card import model_card
-from fmnist_ray.bundle.format import CARD, GOLDEN, GRAPH, MANIFEST, WEIGHTS, BundleSpec, write_bundle
+from fmnist_ray.bundle.format import CARD, GOLDEN, GRAPH, WEIGHTS, BundleSpec, check_free, write_bundle
 from fmnist_ray.bundle.golden import write_golden
 from fmnist_ray.bundle.runtimes import OpenVinoRuntime
 from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.decisions.calibration import expected_calibration_error, fit_temperature
-from fmnist_ray.errors import NotFoundError, OutputTakenError, SettingError
+from fmnist_ray.errors import NotFoundError, SettingError
 from fmnist_ray.flows.training_data import TrainingData, load_training_data
 from fmnist_ray.images.encode import encode_png
 from fmnist_ray.networks.checkpoint import TrainState
@@ -30,7 +30,7 @@ from fmnist_ray.networks.export import export_onnx, export_weights
 from fmnist_ray.networks.job import Report, TrainingJob, bundle_architecture, join_networks
 from fmnist_ray.networks.network import Network
 from fmnist_ray.networks.recipes import find_recipe
-from fmnist_ray.store import Store, open_store, split_uri
+from fmnist_ray.store import open_store, split_uri
 
 NUM_GOLDEN = 300
 """The first validation images, a mix of all classes."""
@@ -71,7 +71,7 @@ def train(
     """
     started = time.perf_counter()
     out = open_store(out_uri)
-    _check_free(out, replace=replace)
+    check_free(out, replace=replace)
     data = load_training_data(settings)
     network, states = _trained(settings, data, execute, report)
     architecture, architecture_args = bundle_architecture(settings)
@@ -163,15 +163,6 @@ def find_settings(recipe: str) -> TrainSettings:
         raise SettingError(f"There is no recipe file {recipe}.") from error
     except ValueError as error:
         raise SettingError(f"{recipe} is no recipe: {error}.") from error
-
-
-def _check_free(out: Store, *, replace: bool) -> None:
-    try:
-        out.info(MANIFEST)
-    except NotFoundError:
-        return
-    if not replace:
-        raise OutputTakenError(f"{out.uri} holds a bundle already: name another place, or add --replace.")
 
 
 def _png(image: NDArray[np.uint8]) -> bytes:

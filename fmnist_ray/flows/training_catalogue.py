@@ -18,19 +18,13 @@ from fmnist_ray.config.classify import ColumnNames
 from fmnist_ray.config.images import ImageLimits, Preparation
 from fmnist_ray.config.train import TrainingSource, TrainSettings
 from fmnist_ray.errors import CatalogueError
-from fmnist_ray.flows.split import stratified_split
+from fmnist_ray.flows.split import Rows, split_rows
 from fmnist_ray.images.prepare import prepare_batch
 from fmnist_ray.labels import Labels
 from fmnist_ray.networks.data import LabelledImages, StreamedImages
 from fmnist_ray.store import open_store
 
-Rows = NDArray[np.int64]
-"""Row numbers, counted over all files of the catalogue."""
-
-_TEST_SHARE = 0.15
-"""Of a catalogue, which has no test images of its own."""
-_TEST_SEED = 0
-"""Fixed, so that no choice of a training seed is a choice of test images."""
+_SHUFFLE_SEED = 0
 _MIN_PER_LABEL = 3
 """One image each for training, validation and test."""
 _MEMORY_SHARE = 0.25
@@ -210,16 +204,14 @@ def _split(
     settings: TrainSettings, labels: Labels, label_ids: NDArray[np.int64], groups: NDArray[np.int64]
 ) -> tuple[Rows, Rows, Rows]:
     """Rows to train on, to validate on, and to test on; the latter two in random order."""
-    rest, test = stratified_split(label_ids, groups, _TEST_SHARE, _TEST_SEED)
-    kept, held = stratified_split(label_ids[rest], groups[rest], settings.validation_share, settings.seed)
-    train = rest[kept]
+    train, validation, test = split_rows(settings, label_ids, groups, test=True)
     if missing := sorted(set(range(len(labels))) - set(label_ids[train].tolist())):
         raise CatalogueError(
             f"Class {labels[missing[0]]!r} is in too few groups of column {settings.source.group_column!r} to be "
             "trained on and held out: add images of other groups, or leave the class out."
         )
-    shuffled = np.random.default_rng(_TEST_SEED).permutation
-    return train, shuffled(rest[held]), shuffled(test)
+    shuffled = np.random.default_rng(_SHUFFLE_SEED).permutation
+    return train, shuffled(validation), shuffled(test)
 
 
 def _is_streamed(source: TrainingSource, num_rows: int) -> bool:

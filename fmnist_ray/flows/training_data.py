@@ -10,7 +10,7 @@ import numpy as np
 from fmnist_ray.config.images import Preparation
 from fmnist_ray.config.train import TrainingSource, TrainSettings
 from fmnist_ray.datasets.fashion_mnist import load_split
-from fmnist_ray.flows.split import stratified_split
+from fmnist_ray.flows.split import split_rows
 from fmnist_ray.flows.training_catalogue import load_catalogue
 from fmnist_ray.labels import FASHION_MNIST, Labels
 from fmnist_ray.networks.data import LabelledImages, StreamedImages
@@ -40,9 +40,7 @@ def _fashion_mnist(settings: TrainSettings) -> TrainingData:
     pixels, labels = load_split("train")
     images = LabelledImages(pixels=pixels[:, None], labels=labels.astype(np.int64))
     pixels, labels = load_split("test")
-    kept, held = stratified_split(
-        images.labels, np.arange(len(images.labels)), settings.validation_share, settings.seed
-    )
+    kept, held, _ = split_rows(settings, images.labels, np.arange(len(images.labels)), test=False)
     return TrainingData(
         labels=FASHION_MNIST,
         preparation=Preparation(),

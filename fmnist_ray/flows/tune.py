@@ -80,13 +80,14 @@ def draw(settings: TuneSettings) -> list[tuple[TrainSettings, dict[str, Any]]]:
     generator = np.random.default_rng(settings.seed)
     drawn = []
     for _ in range(settings.trials):
-        varied = {name: _draw(space, generator) for name, space in settings.vary.items()}
+        varied = {name: draw_value(space, generator) for name, space in settings.vary.items()}
         changes = [f"{name}={json.dumps(value)}" for name, value in varied.items()]
         drawn.append((settings.base.override(changes), varied))
     return drawn
 
 
-def _draw(space: Choice | Range, generator: np.random.Generator) -> Any:
+def draw_value(space: Choice | Range, generator: np.random.Generator) -> Any:
+    """One value of what a setting may be."""
     if isinstance(space, Choice):
         return space.values[int(generator.integers(len(space.values)))]
     if space.low > 0:

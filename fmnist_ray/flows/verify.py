@@ -15,6 +15,7 @@ from fmnist_ray.catalogue.plan import Plan
 from fmnist_ray.catalogue.receipts import DataFile
 from fmnist_ray.catalogue.results import open_results
 from fmnist_ray.errors import NotFoundError, VerifyError
+from fmnist_ray.schema import ANSWERED
 from fmnist_ray.store import Store, open_store
 
 
@@ -30,15 +31,15 @@ class Verification:
 
 
 def verify_run(out_uri: str, *, plan_id: str | None = None) -> Verification:
-    """Read every file of the committed run, compare it with its sha256, and count every planned row in predictions
-    and rejects. `VerifyError` names what is missing, changed, lost or doubled."""
+    """Read every file of the committed run, compare it with its sha256, and count every planned row in predictions (or
+    features) and rejects. `VerifyError` names what is missing, changed, lost or doubled."""
     store = open_store(out_uri)
     commit = open_results(out_uri, plan_id=plan_id).commit
     plan = Plan.from_json(store.get(f"plan/{commit.plan_id}.json"))
     rows: dict[str, list[np.ndarray]] = defaultdict(list)
     for file in commit.files:
         data = _checked_bytes(store, file)
-        if file.table in ("predictions", "rejects"):
+        if file.table in (*ANSWERED, "rejects"):
             _collect(pq.read_table(pa.BufferReader(data), columns=["input_file", "input_row"]), rows)
     for planned in plan.inputs:
         _check_rows(planned.key, planned.num_rows, rows.pop(planned.key, []))

@@ -115,11 +115,11 @@ def _example(row: dict[str, Any], labels: Labels) -> Example:
         true_label=name(row["true_label_id"]),
         reason=row["reason"],
         detail=row["detail"],
-        picture=_picture(row["thumbnail"]),
+        picture=embedded_picture(row["thumbnail"]),
     )
 
 
-def _picture(data: bytes | None) -> Picture | None:
+def embedded_picture(data: bytes | None) -> Picture | None:
     """The thumbnail if it is a PNG by its header; pages embed nothing else."""
     if data is None or len(data) < 24 or not data.startswith(_PNG) or data[12:16] != b"IHDR":
         return None

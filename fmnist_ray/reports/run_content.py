@@ -7,6 +7,7 @@ from typing import Any
 
 from fmnist_ray.labels import Labels
 from fmnist_ray.reports.gallery import Gallery
+from fmnist_ray.reports.head_content import head_content
 from fmnist_ray.reports.metrics import CONFIDENCE_LEVEL, Evaluation, evaluate
 from fmnist_ray.reports.statistics import NUM_BRIGHTNESS_BINS, NUM_CONFIDENCE_BINS, RunStatistics
 
@@ -37,6 +38,7 @@ def run_content(run: dict[str, Any], statistics: RunStatistics, gallery: Gallery
         "evaluation": None if evaluation is None else _evaluation(evaluation, statistics, gallery, labels),
         "classes": _classes(statistics, gallery, labels),
         "confidence": _confidence(statistics),
+        "heads": head_content(statistics),
         "brightness": _brightness(statistics),
         "time": _time(statistics),
     }

@@ -56,6 +56,8 @@ class RunStatistics:
     """Time spent by step, summed over workers; `seconds_by_step` gives it in seconds."""
     num_carried: int = 0
     """Predictions that are an earlier run's."""
+    heads: Counter[str] = field(default_factory=Counter)
+    """How often the two heads of a bundle with an SVM agree, and who is right; see `add_heads`."""
     num_null_ids: int = 0
     """Rows without an id, classified or not."""
     bytes_read: int = 0
@@ -135,6 +137,19 @@ class RunStatistics:
         self.correct_by_bin += _count(self.correct_by_bin, bins[true == predicted])
         np.add.at(self.labelled_confidence_by_bin, bins, millionths)
 
+    def add_heads(
+        self, label_ids: ArrayLike, cnn_ids: ArrayLike, svm_ids: ArrayLike, true_label_ids: ArrayLike | None = None
+    ) -> None:
+        """Count what two heads said, all [n]: the row's answer, the network's and the SVM's, and the truth (negative
+        where unknown). Of labelled rows that agree or differ it counts who is right."""
+        label, cnn, svm = (np.asarray(ids, np.int64) for ids in (label_ids, cnn_ids, svm_ids))
+        truth = np.full(len(label), -1) if true_label_ids is None else np.asarray(true_label_ids, np.int64)
+        for name, rows in (("agree", cnn == svm), ("differ", cnn != svm)):
+            self.heads[name] += int(rows.sum())
+            self.heads[f"{name}_labelled"] += int((rows & (truth >= 0)).sum())
+            for who, ids in (("answer", label), ("cnn", cnn), ("svm", svm)):
+                self.heads[f"{name}_{who}_right"] += int((rows & (ids == truth)).sum())
+
     def add_rejects(self, reasons: Iterable[str]) -> None:
         """Count rejects, one reason each."""
         self.rejects_by_reason.update(str(reason) for reason in reasons)
@@ -159,6 +174,7 @@ class RunStatistics:
         self.rejects_by_reason.update(other.rejects_by_reason)
         self.nanoseconds_by_step.update(other.nanoseconds_by_step)
         self.num_carried += other.num_carried
+        self.heads.update(other.heads)
         self.num_null_ids += other.num_null_ids
         self.bytes_read += other.bytes_read
 
@@ -169,6 +185,7 @@ class RunStatistics:
             "rejects_by_reason": dict(sorted(self.rejects_by_reason.items())),
             "nanoseconds_by_step": dict(sorted(self.nanoseconds_by_step.items())),
             "num_carried": self.num_carried,
+            "heads": dict(sorted(self.heads.items())),
             "num_null_ids": self.num_null_ids,
             "bytes_read": self.bytes_read,
             **{name: _cells(getattr(self, name)) for name in _ARRAYS},
@@ -187,6 +204,7 @@ class RunStatistics:
                 rejects_by_reason=Counter(content["rejects_by_reason"]),
                 nanoseconds_by_step=Counter(content["nanoseconds_by_step"]),
                 num_carried=content["num_carried"],
+                heads=Counter(content["heads"]),
                 num_null_ids=content["num_null_ids"],
                 bytes_read=content["bytes_read"],
             )

@@ -9,11 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import load
 
 from fmnist_ray.bundle.classifier import open_classifier
-from fmnist_ray.bundle.format import GOLDEN, GRAPH, Bundle, read_bundle
+from fmnist_ray.bundle.format import GOLDEN, GRAPH, SVM, WEIGHTS, Bundle, read_bundle
 from fmnist_ray.bundle.golden import golden_tolerance, write_golden
+from fmnist_ray.bundle.head_graph import join_head
+from fmnist_ray.decisions.heads import HeadRule
 from fmnist_ray.errors import BundleError, ParityError
+from fmnist_ray.heads.svm import SvmHead
 
 
 @pytest.fixture
@@ -89,3 +93,36 @@ def test_the_tolerance_grows_with_logits_only_where_precision_is_low() -> None:
     assert golden_tolerance(logits, "cpu", "f32") == 1e-3
     assert golden_tolerance(logits, "cpu", "bf16") == pytest.approx(0.3)
     assert golden_tolerance(logits / 100, "gpu", "f32") == pytest.approx(2e-2)
+
+
+def with_svm(bundle: Bundle) -> Bundle:
+    """The bundle with a linear SVM whose scores are the logits upside down."""
+    weight = load(bundle.files[WEIGHTS])["weight"]
+    zeros, ones = np.zeros(49, np.float32), np.ones(49, np.float32)
+    head = SvmHead(
+        mean=zeros, scale=ones, centres=np.empty((0, 49), np.float32), gamma=zeros[:1], weights=-weight,
+        intercept=zeros[:10],
+    )  # fmt: skip
+    images, logits = golden_rows(bundle)
+    rule = HeadRule(pairwise=False, svm_temperature=1.0, cnn_weight=1.0, svm_weight=1.0, decides="svm")
+    files = {
+        **bundle.files,
+        GRAPH: join_head(bundle.files[GRAPH], head),
+        SVM: head.to_bytes(),
+        GOLDEN: write_golden(images, logits, -logits),
+    }
+    return dataclasses.replace(bundle, spec=dataclasses.replace(bundle.spec, heads=rule), files=files)
+
+
+def test_the_svms_scores_are_compared_too(bundle: Bundle) -> None:
+    two = with_svm(bundle)
+    assert open_classifier(two).head == "svm"
+    images, logits = golden_rows(bundle)
+    off = -logits
+    off[3, 2] += 3e-3 * np.abs(logits).max()
+    changed = {**two.files, GOLDEN: write_golden(images, logits, off)}
+    with pytest.raises(ParityError, match="the scores of its SVM differ by up to"):
+        open_classifier(dataclasses.replace(two, files=changed))
+    alone = {**two.files, GRAPH: bundle.files[GRAPH]}
+    with pytest.raises(ParityError, match="scores of an SVM that answers otherwise here"):
+        open_classifier(dataclasses.replace(two, files=alone))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from fmnist_ray import open_results
+from fmnist_ray import load_bundle, open_results
 from fmnist_ray.datasets.shipped import sample_catalogue_path
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +94,7 @@ def last_json(output: str) -> dict[str, object]:
     return value
 
 
-def test_a_train_job_writes_a_bundle_and_a_classify_job_commits_with_it(head: Head, tmp_path: Path) -> None:
+def test_jobs_train_a_bundle_classify_with_it_and_give_it_a_second_head(head: Head, tmp_path: Path) -> None:
     sample, bundle, out = str(sample_catalogue_path()), str(tmp_path / "bundle"), str(tmp_path / "out")
     settings = ["--arch", "keras_cnn3", "--epochs", "1", "--workers", "2"]
     job = head.submit(str(ROOT / "jobs/train.py"), "--data", sample, *settings, "--out", bundle, "--json")
@@ -108,6 +108,19 @@ def test_a_train_job_writes_a_bundle_and_a_classify_job_commits_with_it(head: He
     summary = last_json(job.stdout)
     assert (summary["committed"], summary["num_rows"], summary["bundle_digest"]) == (True, 1_000, digest)
     assert len(open_results(out).predictions()) == 1_000
+
+    features, two = str(tmp_path / "features"), str(tmp_path / "two")
+    job = head.submit(str(ROOT / "jobs/features.py"), sample, "--bundle", bundle, "--out", features, "--json")
+    assert job.returncode == 0, job.stdout + job.stderr
+    assert last_json(job.stdout)["num_predictions"] == 1_000
+    job = head.submit(
+        str(ROOT / "jobs/fit_svm.py"), "--bundle", bundle, "--features", features, "--vary", "c=0.01,1",
+        "--kind", "linear", "--folds", "2", "--out", two, "--json",
+    )  # fmt: skip
+    assert job.returncode == 0, job.stdout + job.stderr
+    fitted = last_json(job.stdout)
+    assert fitted["num_train"] == 770
+    assert fitted["bundle_digest"] == load_bundle(two).digest
 
 
 def test_a_failing_job_is_a_failed_job_with_the_same_sentence(head: Head, tmp_path: Path) -> None:

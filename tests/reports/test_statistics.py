@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fmnist_ray.reports.head_content import head_content
 from fmnist_ray.reports.statistics import NUM_CONFIDENCE_BINS, RunStatistics
 
 LABELS = 4
@@ -125,3 +126,19 @@ def test_a_receipt_of_a_thousand_classes_stays_small() -> None:
     true = generator.integers(0, 1000, 8192)
     statistics.add_predictions(true, generator.random(8192), true)
     assert len(json.dumps(statistics.to_dict())) < 200_000
+
+
+def test_heads_are_counted_where_they_agree_and_where_they_differ() -> None:
+    statistics = RunStatistics.empty(LABELS)
+    statistics.add_heads([0, 1, 2, 3, 1], [0, 1, 2, 1, 1], [0, 1, 3, 3, 1], [0, 2, 2, 1, -1])
+    again = RunStatistics.from_dict(statistics.to_dict())
+    again.merge(statistics)
+    assert {name: count for name, count in again.heads.items() if count} == {
+        "agree": 6, "agree_labelled": 4, "agree_answer_right": 2, "agree_cnn_right": 2, "agree_svm_right": 2,
+        "differ": 4, "differ_labelled": 4, "differ_answer_right": 2, "differ_cnn_right": 4,
+    }  # fmt: skip
+    content = head_content(again)
+    assert content is not None
+    assert (content["disagreement_share"], content["groups"][1]["answer_error"]) == (0.4, 0.5)
+    assert content["groups"][0]["svm_error"] == 0.5
+    assert head_content(RunStatistics.empty(LABELS)) is None

@@ -1,0 +1,277 @@
+"""What the SVM stage costs and gives, measured part by part on Fashion-MNIST.
+
+    uv run python tests/benchmarks/svm_stage.py PART... --work FOLDER [--bundle default]
+
+- extraction: `features` against `classify`, whole commands on 60,000 rows, in turns.
+- kinds: seconds of a fit on 60,000 rows, accuracy, and how close the joined graph is to scikit-learn's decision
+  function and predictions, on the 10,000 test images.
+- grid: a search on Ray against GridSearchCV with n_jobs=1.
+- inference: rows/s of the graph without and with a head, in turns.
+- stream: Nystroem on 600,000 rows, the training images under ten augmentations.
+- seed: a CNN of the published reports, trained here, and SVMs on its features.
+
+Each part writes its figures to `results/svm_stage.json` beside this script, with the machine, its load before and
+the time: run it on a machine that does nothing else. The folder of `--work` keeps catalogues and features from one call
+to the next.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from run_figures import machine_facts
+from speed_inputs import write_images
+
+from fmnist_ray.bundle.format import GRAPH, read_bundle
+from fmnist_ray.bundle.head_graph import join_head, without_head
+from fmnist_ray.bundle.runtimes import OpenVinoRuntime, Scores
+from fmnist_ray.catalogue.build import catalogue_batch, write_catalogue
+from fmnist_ray.config.svm import KINDS, SvmSearch, SvmSettings
+from fmnist_ray.config.tune import Choice
+from fmnist_ray.datasets.fashion_mnist import load_split
+from fmnist_ray.decisions.pairwise import pairwise_labels
+from fmnist_ray.heads.estimators import build_svm, fit_svm, svm_head
+from fmnist_ray.heads.search import LabelledFeatures
+from fmnist_ray.images.encode import encode_png
+from fmnist_ray.store import open_store
+from fmnist_ray.store.memory import MemoryStore
+
+RESULTS = Path(__file__).resolve().parent / "results" / "svm_stage.json"
+SEED_CNN = "keras_cnn3"
+Figures = dict[str, Any]
+
+
+def command(*arguments: str) -> tuple[Figures, float, int]:
+    """A fmnist-ray command: its JSON object, its seconds from start to end, the peak of its own process in bytes."""
+    line = [str(Path(sys.executable).parent / "fmnist-ray"), *arguments, "--json"]
+    with tempfile.TemporaryFile("w+") as out:
+        started = time.perf_counter()
+        process = subprocess.Popen(line, stdout=out)
+        _, status, usage = os.wait4(process.pid, 0)
+        elapsed_s = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        printed = out.read()
+    if process.returncode:
+        raise RuntimeError(f"{line} ended with {process.returncode}: {printed}")
+    found: Figures = json.loads(printed)
+    return found, elapsed_s, usage.ru_maxrss << 10
+
+
+def scores(bundle: str, split: str, graph: bytes | None = None) -> tuple[Scores, np.ndarray]:
+    """Scores of all images of a split, and their labels."""
+    pixels, labels = load_split(split)  # type: ignore[arg-type]
+    runtime = OpenVinoRuntime(graph or read_bundle(bundle).files[GRAPH], precision="f32", num_threads=2)
+    return runtime.score(pixels[:, None]), labels.astype(np.int64)
+
+
+def extraction(bundle: str, work: Path) -> Figures:
+    """Rows/s of both commands on 60,000 rows, in turns."""
+    catalogue = work / "catalogue"
+    if not catalogue.exists():
+        write_images(catalogue, 60_000)
+    seconds: dict[str, list[float]] = {"classify": [], "features": []}
+    for repeat in range(3):
+        for name, elapsed in seconds.items():
+            out = work / f"out-{name}-{time.time_ns()}"
+            elapsed.append(command(name, str(catalogue), "--bundle", bundle, "--out", str(out))[1])
+            if not repeat:
+                elapsed.clear()  # the first of each warms up
+    medians = {name: statistics.median(elapsed) for name, elapsed in seconds.items()}
+    return {"n_rows": 60_000, "seconds": seconds, "rows_per_s_ratio": medians["classify"] / medians["features"]}
+
+
+def kinds(bundle: str, work: Path) -> Figures:
+    """Every kind on all 60,000 rows: fit, accuracy on the 10,000 test images, parity of the graph."""
+    (train, labels), (test, truth) = scores(bundle, "train"), scores(bundle, "test")
+    found: Figures = {"n_train": len(labels), "n_test": len(truth)}
+    found["cnn_test_accuracy"] = float((test.logits.argmax(axis=1) == truth).mean())
+    for kind in KINDS:
+        started = time.perf_counter()
+        fitted = fit_svm(SvmSettings(kind=kind), train.features, labels)
+        fit_s = time.perf_counter() - started
+        head = svm_head(fitted)
+        graph, _ = scores(bundle, "test", join_head(read_bundle(bundle).files[GRAPH], head))
+        predicted = fitted.predict(test.features)
+        if kind == "rbf":
+            fitted[-1].set_params(decision_function_shape="ovo", break_ties=False)
+        assert graph.svm is not None
+        answers = pairwise_labels(graph.svm, 10) if kind == "rbf" else graph.svm.argmax(axis=1)
+        found[kind] = {
+            "fit_s": fit_s,
+            "test_accuracy": float((predicted == truth).mean()),
+            "num_centres": len(head.centres),
+            "largest_difference_of_decision_function": float(
+                np.abs(graph.svm - fitted.decision_function(test.features)).max()
+            ),
+            "num_other_predictions": int((answers != predicted).sum()),
+        }
+    return found
+
+
+def grid(bundle: str, work: Path) -> Figures:
+    """3 C x 2 kernels x 5 folds on 10,000 rows: Ray tasks on two CPUs, and GridSearchCV with n_jobs=1."""
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
+    from fmnist_ray.distributed.search import search_folds
+    from fmnist_ray.distributed.session import connect
+    from fmnist_ray.flows.svm_search import search_settings
+
+    train, labels = scores(bundle, "train")
+    rows = LabelledFeatures(features=train.features[:10_000], labels=labels[:10_000])
+    cs, names = (0.1, 1.0, 10.0), ("linear", "rbf")
+    search = SvmSearch(vary={"kind": Choice(values=names), "c": Choice(values=cs)}, folds=5)
+    started = time.perf_counter()
+    with connect(num_cpus=2):
+        connected = time.perf_counter()
+        ours = search_settings(
+            SvmSettings(), search, rows, store=MemoryStore(), execute=search_folds, on_progress=lambda *_: None
+        )
+        ours_s = time.perf_counter() - connected
+    with_ray_s = time.perf_counter() - started
+    steps = [build_svm(SvmSettings(kind=name), width=rows.features.shape[1]) for name in ("linear", "rbf")]
+    started = time.perf_counter()
+    theirs = GridSearchCV(
+        steps[0],
+        [{"svm": [step["svm"]], "svm__C": list(cs)} for step in steps],
+        cv=StratifiedKFold(5, shuffle=True, random_state=0),
+        refit=False,
+        n_jobs=1,
+    ).fit(rows.features, rows.labels)
+    theirs_s = time.perf_counter() - started
+    accuracies = {(found.settings.kind, found.settings.c): found.accuracy for found in ours}
+    expected = theirs.cv_results_["mean_test_score"]
+    return {
+        "search_s": ours_s,
+        "search_with_start_of_ray_s": with_ray_s,
+        "grid_search_cv_s": theirs_s,
+        "speedup": theirs_s / ours_s,
+        "speedup_with_start_of_ray": theirs_s / with_ray_s,
+        "choice": ours[0].varied,
+        "largest_difference_of_mean_accuracy": float(
+            np.abs([accuracies[name, c] for name in names for c in cs] - expected).max()
+        ),
+    }
+
+
+def inference(bundle: str, work: Path) -> Figures:
+    """Rows/s of one thread, the graphs in turns."""
+    (train, labels), bare = scores(bundle, "train"), without_head(read_bundle(bundle).files[GRAPH])
+    graphs = {"cnn": bare}
+    for kind in KINDS:
+        fitted = fit_svm(SvmSettings(kind=kind), train.features[:20_000], labels[:20_000])
+        graphs[kind] = join_head(bare, svm_head(fitted))
+    runtimes = {name: OpenVinoRuntime(graph, precision="f32", num_threads=1) for name, graph in graphs.items()}
+    pixels = load_split("test")[0][:, None]
+    rates: dict[str, list[float]] = {name: [] for name in runtimes}
+    for repeat in range(6):
+        for name, runtime in runtimes.items():
+            started = time.perf_counter()
+            runtime.score(pixels)
+            if repeat:
+                rates[name].append(len(pixels) / (time.perf_counter() - started))
+    medians = {name: statistics.median(rate) for name, rate in rates.items()}
+    return {
+        "n_rows": len(pixels),
+        "rows_per_s": medians,
+        "cost": {name: medians["cnn"] / rate for name, rate in medians.items()},
+        "rbf_fitted_on": 20_000,
+    }
+
+
+def stream(bundle: str, work: Path) -> Figures:
+    """Features of 600,000 rows by the features command, then fit-svm on them; the peak is of fit-svm alone."""
+    catalogue, features = work / "augmented", work / "augmented-features"
+    if not catalogue.exists():
+        write_catalogue(_augmented(), open_store(str(catalogue)), rows_per_file=50_000, replace=False)
+    extracted, extraction_s, _ = command("features", str(catalogue), "--bundle", bundle, "--out", str(features))
+    fitted, fit_s, peak = command(
+        "fit-svm", "--bundle", bundle, "--features", str(features), "--out", str(work / "streamed"), "--replace"
+    )
+    return {
+        "n_rows": extracted["num_rows"],
+        "features_s": extraction_s,
+        "fit_svm_s": fit_s,
+        "num_train": fitted["num_train"],
+        "peak_mib": peak / (1 << 20),
+        "metrics": fitted["metrics"],
+    }
+
+
+def _augmented() -> Iterator[pa.RecordBatch]:
+    """The training images under ten augmentations, as the recipe of bn_cnn has them."""
+    import torch
+
+    from fmnist_ray.config.train import Augmentation
+    from fmnist_ray.networks.augmentation import augment
+
+    pixels, labels = load_split("train")
+    settings = Augmentation(shift=0.1, flip=True, rotation=10.0, zoom=0.1)
+    for copy in range(10):
+        generator = torch.Generator().manual_seed(copy)
+        for start in range(0, len(pixels), 5_000):
+            images = torch.from_numpy(pixels[start : start + 5_000][:, None].copy())
+            changed = augment(images, torch.rand(len(images), generator=generator) < 0.5, settings, generator)
+            cells = [encode_png(image) for image in changed[:, 0].round().clamp(0, 255).to(torch.uint8).numpy()]
+            ids = [f"{copy}-{row:05d}" for row in range(start, start + len(cells))]
+            yield catalogue_batch(ids, cells, pa.array(labels[start : start + len(cells)].astype(np.int8)))
+
+
+def seed(bundle: str, work: Path) -> Figures:
+    """A seed CNN, and an SVM of each kind on its features."""
+    network = str(work / SEED_CNN)
+    trained, train_s, _ = command("train", "--arch", SEED_CNN, "--epochs", "10", "--batch-size", "64", "--out", network,
+                               "--replace")  # fmt: skip
+    found: Figures = {"architecture": SEED_CNN, "train_s": train_s, "cnn_test_accuracy": trained["test_accuracy"]}
+    for kind in KINDS:
+        fitted, _, _ = command("fit-svm", "--bundle", network, "--kind", kind, "--out", f"{network}-{kind}", "--work",
+                            f"{network}-work", "--replace")  # fmt: skip
+        found[kind] = fitted["metrics"] | {"decides": fitted["decides"]}
+    return found
+
+
+PARTS: dict[str, Callable[[str, Path], Figures]] = {
+    part.__name__: part for part in (extraction, kinds, grid, inference, stream, seed)
+}
+
+
+def main() -> None:
+    """Measure the parts that are named, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="+", choices=PARTS)
+    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--work", type=Path, required=True)
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    for name in options.parts:
+        load_before = os.getloadavg()[0]
+        figures = PARTS[name](options.bundle, options.work)
+        results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        results[name] = {
+            **figures,
+            "bundle": read_bundle(options.bundle).digest[:12],
+            "load_before": load_before,
+            "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": machine_facts(),
+        }
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        sys.stdout.write(f"{name} {json.dumps(figures, indent=1)}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
