@@ -42,6 +42,8 @@ class CellAnswers:
     """int16 [n]"""
     confidences: np.ndarray
     """float32 [n]: calibrated probability of the label, 0..1"""
+    logits: np.ndarray
+    """float32 [n, labels]"""
     features: np.ndarray
     """float32 [n, width]: the network's layer before the logits"""
     pixels: np.ndarray
@@ -80,6 +82,7 @@ class Classifier:
             positions=batch.positions,
             label_ids=answers.label_ids,
             confidences=answers.confidences,
+            logits=scores.logits,
             features=scores.features,
             pixels=batch.pixels,
             rejects=batch.rejects,

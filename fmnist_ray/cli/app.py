@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from fmnist_ray.cli import classify, demo, runs, train, tune
+from fmnist_ray.cli import classify, demo, runs, serve, train, tune
 from fmnist_ray.cli.catalogue import catalogue_app
 from fmnist_ray.cli.data import data_app
 
@@ -23,6 +23,7 @@ app.command()(runs.report)
 app.command()(runs.verify)
 app.command(epilog=train.EPILOG)(train.train)
 app.command(epilog=tune.EPILOG)(tune.tune)
+app.command(epilog=serve.EPILOG)(serve.serve)
 app.add_typer(data_app, name="data")
 app.add_typer(catalogue_app, name="catalogue")
 
