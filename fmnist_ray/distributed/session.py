@@ -60,7 +60,6 @@ def _embedded(num_cpus: int) -> Iterator[None]:
                 address="local",
                 num_cpus=num_cpus,
                 include_dashboard=False,
-                _node_ip_address="127.0.0.1",  # all its ports; else they can be reached from other machines
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 object_store_memory=_OBJECT_STORE_BYTES,

@@ -12,7 +12,9 @@ let sending = Promise.resolve();
 
 async function ask(path, options = {}) {
   const headers = key ? {Authorization: `Bearer ${key}`} : {};
-  const response = await fetch(path, {...options, headers});
+  const response = await fetch(path, {...options, headers}).catch(() => {
+    throw new Error("The endpoint can't be reached; is it still running?");
+  });
   if (response.status === 401) {
     at("key-form").hidden = false;
     at("key").focus();
@@ -83,21 +85,25 @@ async function send(files) {
     const form = new FormData();
     part.forEach(file => form.append("images", file, file.name || "pasted image"));
     const {results} = await patiently("/v1/classify?top_k=3", {method: "POST", body: form});
-    results.forEach((result, number) => show(part[number], result));
+    show(part, results);
     finished += part.length;
   }
   const seconds = (performance.now() - started) / 1000;
   say(`${finished} ${finished === 1 ? "photo" : "photos"} in ${seconds.toFixed(2)} s, with the way there and back.`);
 }
 
-const percent = share => `${(100 * share).toFixed(1)} %`;
+const percent = share => share > .9995 && share < 1 ? "> 99.9 %" : `${(100 * share).toFixed(1)} %`;
 
-function show(file, result) {
-  const name = file.name || "pasted image";
-  answers.push({name, result});
+function show(files, results) {
   at("answers").hidden = false;
-  addRow(name, result);
-  addCard(file, name, result);
+  const cards = results.map((result, number) => {
+    const name = files[number].name || "pasted image";
+    answers.push({name, result});
+    addRow(name, result);
+    return makeCard(files[number], name, result);
+  });
+  at("cards").prepend(...cards);
+  while (at("cards").children.length > SHOWN) at("cards").lastElementChild.remove();
 }
 
 function addRow(name, result) {
@@ -108,7 +114,7 @@ function addRow(name, result) {
   row.cells[3].className = "bad";
 }
 
-function addCard(file, name, result) {
+function makeCard(file, name, result) {
   const card = at("card").content.cloneNode(true).firstElementChild;
   const image = card.querySelector("img");
   image.src = URL.createObjectURL(file);
@@ -126,8 +132,7 @@ function addCard(file, name, result) {
   } else {
     card.querySelector(".bars").append(...result.top.map(bar));
   }
-  at("cards").prepend(card);
-  while (at("cards").children.length > SHOWN) at("cards").lastElementChild.remove();
+  return card;
 }
 
 function bar({label, confidence}) {
