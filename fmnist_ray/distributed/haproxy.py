@@ -34,11 +34,7 @@ def serve_environment(proxy: Proxy, folder: Path) -> dict[str, str]:
 
     Raises `ClusterError` where Ray brings no HAProxy for this machine.
     """
-    common = {
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
-        "RAY_SERVE_HTTP_REQUEST_LOGGING": "0",
-    }
+    common = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
     if proxy == "ray":
         return {**common, "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0"}
     statistics, metrics, first = _free_ports(3)
@@ -55,6 +51,10 @@ def serve_environment(proxy: Proxy, folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_STATS_PORT": str(statistics),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",  # asking twice is safe: a request changes nothing
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "60",
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(_DRAIN_S),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + 100),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,6 +47,7 @@ class Batcher(Generic[Answer]):
         self._jobs: deque[_Job[Answer]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
         self._runner: asyncio.Task[None] | None = None
+        self._batch_started: float | None = None
         self.num_waiting = 0
 
     async def submit(self, images: Sequence[bytes]) -> list[Answer]:
@@ -67,6 +69,11 @@ class Batcher(Generic[Answer]):
         finally:
             self.num_waiting -= len(images)
 
+    @property
+    def busy_s(self) -> float:
+        """Seconds since the current batch was begun; 0 where there is none."""
+        return 0.0 if self._batch_started is None else time.monotonic() - self._batch_started
+
     def close(self) -> None:
         """Let the thread end. Requests that wait get no answer."""
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -76,9 +83,10 @@ class Batcher(Generic[Answer]):
         try:
             while batch := self._take():
                 self._on_batch(len(batch))
+                self._batch_started = time.monotonic()
                 await self._answer_batch(batch)
         finally:
-            self._runner = None
+            self._runner = self._batch_started = None
 
     def _take(self) -> list[tuple[_Job[Answer], int]]:
         """The next images by turns; a request whose client is gone gets none."""

@@ -8,6 +8,7 @@ import logging
 import time
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fmnist_ray.config.serve import RequestLimits, is_loopback
@@ -63,6 +64,8 @@ class Guard:
             await self._app(scope, body.receive, send_safely)
         except Problem as problem:
             await self._refuse(problem, body, scope, send_safely)
+        except ClientDisconnect:
+            pass  # nobody is there to be told
         except Exception:
             _LOG.exception("%s %s failed", scope["method"], scope["path"])
             if status != 499:

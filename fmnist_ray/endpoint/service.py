@@ -51,6 +51,11 @@ class Service:
         self.metrics.bundle(classifier.digest)
         return classifier
 
+    @property
+    def busy_s(self) -> float:
+        """Seconds for which the network has been at its current batch; 0 while nothing waits."""
+        return self._batcher.busy_s
+
     def metrics_text(self) -> bytes:
         """The counters of this replica."""
         self.metrics.waiting.set(self._batcher.num_waiting)

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -83,7 +84,7 @@ def served(*options: str, **environment: str) -> Iterator[Running]:
 
 
 def test_the_three_ways_to_an_answer_agree(tmp_path: Path, in_process: Any) -> None:
-    """1,000 images by endpoint, batch run and Python; and a start and an end as promised."""
+    """1,000 images by endpoint, batch run and Python; and nothing of the endpoint is left when it has ended."""
     images = pq.ParquetFile(sample_catalogue_path()).read(["image"])["image"].to_pylist()
     settings = ClassifySettings(catalogue_uri=str(sample_catalogue_path()), out_uri=str(tmp_path / "out"))
     classify(settings, lambda: contextlib.nullcontext(in_process()), on_progress=lambda done, planned: None)
@@ -95,8 +96,7 @@ def test_the_three_ways_to_an_answer_agree(tmp_path: Path, in_process: Any) -> N
             endpoint = client.classify(images)
             assert client.bundle()["digest"] == running.facts["bundle_digest"]
         family = psutil.Process(running.process.pid).children(recursive=True)
-        assert running.start_s < START_S
-        assert running.stop() < STOP_S
+        running.stop()
         assert not psutil.wait_procs(family, timeout=5)[1]
 
     assert len(endpoint) == batch.num_rows == 1000
@@ -108,6 +108,17 @@ def test_the_three_ways_to_an_answer_agree(tmp_path: Path, in_process: Any) -> N
         pass
     pid = running.process.pid
     assert not [path for path in Path("/tmp").glob("fmnist-ray-*") if re.search(rf"-{pid}-", path.name)]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("proxy", ["haproxy", "ray"])
+def test_it_starts_and_stops_in_time(proxy: str) -> None:
+    """On a machine that does nothing else: the promised seconds to the first answer, and from SIGTERM to the end."""
+    with served("--proxy", proxy) as running:
+        with Client(running.url, retries=0) as client:
+            assert len(client.bundle()["labels"]) == 10
+        assert running.start_s < START_S
+        assert running.stop() < STOP_S
 
 
 def test_what_is_wrong_is_said_before_anything_starts(tmp_path: Path) -> None:
@@ -190,46 +201,26 @@ def test_a_replica_dies_and_another_loads_a_bundle_under_load(tmp_path: Path, ti
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk")
 def test_five_hundred_clients_at_once(tmp_path: Path) -> None:
     """For a minute: 200 or 503 and nothing else, memory flat, and well again at once."""
-    import urllib3
-
     image = pq.ParquetFile(sample_catalogue_path()).read(["image"])["image"][0].as_py()
-    statuses: dict[int | str, int] = {}
-    seconds: list[float] = []
-    end = time.monotonic() + 60
-
+    (tmp_path / "body").write_bytes(image)
     with served() as running:
-
-        def ask() -> None:
-            with urllib3.PoolManager(retries=False, timeout=30.0) as http:
-                while time.monotonic() < end:
-                    started = time.monotonic()
-                    try:
-                        answer = http.request(
-                            "POST", f"{running.url}/v1/classify", body=image, headers={"Content-Type": "image/png"}
-                        )
-                        status: int | str = answer.status
-                    except urllib3.exceptions.HTTPError as error:
-                        status = type(error).__name__
-                    statuses[status] = statuses.get(status, 0) + 1
-                    if status == 200:
-                        seconds.append(time.monotonic() - started)
-
         [replica] = running.replicas()
-        threads = [threading.Thread(target=ask) for _ in range(500)]
-        for thread in threads:
-            thread.start()
-        time.sleep(15)
-        early = replica.memory_info().rss
-        for thread in threads:
-            thread.join(timeout=120)
-        assert set(statuses) <= {200, 503}, statuses
-        assert replica.memory_info().rss < early + 100_000_000
+        script = Path(__file__).parents[1] / "benchmarks" / "wrk_post.lua"
+        command = ["wrk", "-t1", "-c500", "-d60s", "--timeout", "20s", "-s", str(script), f"{running.url}/v1/classify"]
+        environment = {**os.environ, "BODY": str(tmp_path / "body"), "TYPE": "image/png"}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as wrk:
+            time.sleep(15)
+            early = replica.memory_info().rss
+            told, _ = wrk.communicate(timeout=100)
+        found = json.loads(told.partition("RESULT ")[2])
+        assert found["num_ok"] > 10_000, found
+        assert (found["num_other"], found["num_broken"]) == (0, 0), found
+        assert found["p99_ms"] < 2000, found
+        assert replica.memory_info().rss < early + 50_000_000
         with Client(running.url, retries=0) as client:
             started = time.monotonic()
             assert client.classify([image])[0].label == "Ankle boot"
             assert time.monotonic() - started < 1
-    seconds.sort()
-    assert seconds[int(len(seconds) * 0.99)] < 2, (statuses, seconds[-1])
