@@ -57,7 +57,7 @@ class Replica:
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Called by Serve when the configuration of a running application changes: `bundle` names the one to use."""
         if uri := user_config.get("bundle"):
-            await self._service.reload(uri)
+            await self._take(uri)
 
     def check_health(self) -> None:
         """Called by Serve now and then."""
@@ -68,18 +68,22 @@ class Replica:
         self._seen = await self._choice.choose.remote(uri)
 
     async def _follow(self) -> None:
-        """Take the bundle that another replica took. Where it can't, the old one stays, and the log says why."""
+        """Take the bundle that another replica took."""
         while True:
             await asyncio.sleep(_FOLLOW_S)
             with contextlib.suppress(ray.exceptions.RayError):
                 number, uri = await self._choice.latest.remote()
-                if number == self._seen:
-                    continue
-                self._seen = number
-                try:
-                    await self._service.reload(uri)
-                except FmnistRayError as error:
-                    _LOG.error("The bundle that another replica took is refused here: %s", error)
+                if number != self._seen:
+                    self._seen = number
+                    await self._take(uri)
+
+    async def _take(self, uri: str) -> None:
+        """Answer with another bundle. Where that is refused, the old one stays; the log and the metrics say so. An
+        exception would make Serve end the replica that still answers."""
+        try:
+            await self._service.reload(uri)
+        except FmnistRayError as error:
+            _LOG.error("Bundle %s is refused: %s", uri, error)
 
 
 class _Choice:
