@@ -46,7 +46,7 @@ class Output:
     def result(self, value: Mapping[str, Any]) -> None:
         """The command's one JSON object; nothing in text mode."""
         if self.json_mode:
-            print(json.dumps(value, default=str), file=self._stdout)
+            print(json.dumps(value, default=str), file=self._stdout, flush=True)
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:

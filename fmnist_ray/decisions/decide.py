@@ -22,3 +22,11 @@ def decide(logits: np.ndarray, temperature: float) -> Answers:
     scores = np.asarray(logits, np.float64) / temperature
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))  # the label's own weight is 1
     return Answers(logits.argmax(axis=1).astype(np.int16), (1 / weights.sum(axis=1)).astype(np.float32))
+
+
+def probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """Calibrated probabilities, float32 [N, K], of all labels; that of the label of `decide` is its confidence."""
+    scores = np.asarray(logits, np.float64) / temperature
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shares: np.ndarray = weights / weights.sum(axis=1, keepdims=True)
+    return shares.astype(np.float32)
