@@ -46,6 +46,7 @@ FENCES = {
     "deltalake": {"catalogue"},
     "mlflow": {"reports"},
     "wandb": {"reports"},
+    "psutil": {"distributed"},
     "pickle": set[str](),
     "joblib": set[str](),
 }

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from fmnist_ray.cli import classify, demo, runs, train, tune
+from fmnist_ray.cli import classify, demo, nightly, runs, submit, train, tune
 from fmnist_ray.cli.catalogue import catalogue_app
+from fmnist_ray.cli.cluster import cluster_app
 from fmnist_ray.cli.data import data_app
 from fmnist_ray.cli.store import store_app
 
@@ -28,6 +29,7 @@ def root(
 
 app.command(epilog=demo.EPILOG)(demo.demo)
 app.command(epilog=classify.EPILOG)(classify.classify)
+app.command(epilog=nightly.EPILOG)(nightly.nightly)
 app.command()(runs.status)
 app.command()(runs.report)
 app.command()(runs.verify)
@@ -35,6 +37,8 @@ app.command()(classify.retry)
 app.command()(runs.gc)
 app.command(epilog=train.EPILOG)(train.train)
 app.command(epilog=tune.EPILOG)(tune.tune)
+app.command(epilog=submit.EPILOG, context_settings=submit.CONTEXT)(submit.submit)
+app.add_typer(cluster_app, name="cluster")
 app.add_typer(data_app, name="data")
 app.add_typer(catalogue_app, name="catalogue")
 app.add_typer(store_app, name="store")
