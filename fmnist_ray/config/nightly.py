@@ -20,7 +20,7 @@ class NightlySettings:
     """Holds a folder per night, and the pointer to the newest."""
     date: datetime.date
     run: ClassifySettings
-    """How the night is classified. {date} in its catalogue stands for the date; its own place and `since_uri` are not used."""
+    """How the night is classified; {date} in its catalogue stands for the date. Its places are not used."""
     full: bool = False
     """Classify every image, also those that the night before has classified."""
 
