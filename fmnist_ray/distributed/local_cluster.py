@@ -32,7 +32,9 @@ PLACE_VARIABLE = "FMNIST_RAY_CLUSTER_DIR"
 _RECORD = "cluster.json"
 _OBJECT_STORE_BYTES = 200 << 20
 """Of each node: shards travel as names, and the raylets share one /dev/shm."""
-_START_TIMEOUT_S = 120
+_START_TIMEOUT_S = 300
+_DASHBOARD_TIMEOUT_S = 240
+"""Ray's own 60 s are too short for a machine that is busy."""
 _END_TIMEOUT_S = 10
 _FIRST_SERVICE_PORT = 20_000
 """Below are the ports that Ray gives to workers."""
@@ -150,6 +152,7 @@ def _start_node(cluster: LocalCluster, number: int, options: list[str], *, gpus:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": cluster.token,
         "CUDA_VISIBLE_DEVICES": gpus,
+        "RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(_DASHBOARD_TIMEOUT_S),
     }
     environment.pop("RAY_ADDRESS", None)
     command = [
@@ -171,7 +174,7 @@ def _start_node(cluster: LocalCluster, number: int, options: list[str], *, gpus:
             code = process.wait()
         if code:
             log.seek(0)
-            said = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+            said = [line for line in log.read().decode(errors="replace").splitlines() if "Error" in line]
             raise ClusterError(f"Node {number} of the cluster did not start ({said[-1] if said else f'exit {code}'}).")
     return cluster
 

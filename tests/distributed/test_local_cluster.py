@@ -35,7 +35,7 @@ class Shell:
         environment["FMNIST_RAY_CLUSTER_DIR"] = str(self.place)
         return subprocess.run(
             [sys.executable, "-m", "fmnist_ray", *arguments],
-            cwd=self.folder, env=environment, capture_output=True, text=True, timeout=200, check=False,
+            cwd=self.folder, env=environment, capture_output=True, text=True, timeout=400, check=False,
         )  # fmt: skip
 
     def cluster(self) -> LocalCluster:
