@@ -47,6 +47,7 @@ FENCES = {
     "deltalake": {"catalogue"},
     "mlflow": {"reports"},
     "wandb": {"reports"},
+    "psutil": {"distributed"},
     "pickle": set[str](),
     "joblib": set[str](),
 }

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fmnist_ray.catalogue.commit import Commit, read_commit
+from fmnist_ray.catalogue.nights import newest_night, night_uri
 from fmnist_ray.errors import IncompleteError
 from fmnist_ray.schema import FEATURES, PREDICTIONS, REJECTS, SAMPLES
 from fmnist_ray.store import Store, open_store
@@ -65,12 +66,16 @@ class Results:
 
 
 def open_results(uri: str, *, plan_id: str | None = None) -> Results:
-    """The committed run at `uri`, or the earlier run of `plan_id` that it took the place of.
+    """The committed run at `uri`, or the earlier run of `plan_id` that it took the place of. The root of nights stands
+    for the newest one that was published.
 
     `IncompleteError` while nothing is committed there.
     """
     store = open_store(uri)
     commit = read_commit(store, plan_id)
+    if commit is None and plan_id is None and (night := newest_night(store)) is not None:
+        store = open_store(night_uri(uri, night.date))
+        commit = read_commit(store)
     if commit is None:
         wanted = "run" if plan_id is None else f"run of plan {plan_id}"
         raise IncompleteError(f"No committed {wanted} at {uri}: start it or complete it with fmnist-ray classify.")

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from fmnist_ray.cli import classify, demo, features, fit_svm, runs, serve, train, tune
+from fmnist_ray.cli import classify, demo, features, fit_svm, nightly, runs, serve, submit, train, tune
 from fmnist_ray.cli.catalogue import catalogue_app
+from fmnist_ray.cli.cluster import cluster_app
 from fmnist_ray.cli.data import data_app
 from fmnist_ray.cli.store import store_app
 
@@ -29,6 +30,7 @@ def root(
 app.command(epilog=demo.EPILOG)(demo.demo)
 app.command(epilog=classify.EPILOG)(classify.classify)
 app.command(epilog=features.EPILOG)(features.features)
+app.command(epilog=nightly.EPILOG)(nightly.nightly)
 app.command()(runs.status)
 app.command()(runs.report)
 app.command()(runs.verify)
@@ -38,6 +40,8 @@ app.command(epilog=train.EPILOG)(train.train)
 app.command(epilog=tune.EPILOG)(tune.tune)
 app.command("fit-svm", epilog=fit_svm.EPILOG)(fit_svm.fit_svm)
 app.command(epilog=serve.EPILOG)(serve.serve)
+app.command(epilog=submit.EPILOG, context_settings=submit.CONTEXT)(submit.submit)
+app.add_typer(cluster_app, name="cluster")
 app.add_typer(data_app, name="data")
 app.add_typer(catalogue_app, name="catalogue")
 app.add_typer(store_app, name="store")

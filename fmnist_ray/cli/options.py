@@ -9,7 +9,8 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, everything else on stderr.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show the traceback of an error.")]
 Address = Annotated[
-    str | None, typer.Option("--address", help="A Ray cluster. Default: RAY_ADDRESS, or one of our own.")
+    str | None,
+    typer.Option("--address", help="A Ray cluster. Default: RAY_ADDRESS, the local cluster, or one of our own."),
 ]
 Bundle = Annotated[str, typer.Option("--bundle", help="A shipped bundle's name, or a bundle's path or URI.")]
 Recipe = Annotated[str, typer.Option("--recipe", help="Named settings, or a .json file; what follows overrides.")]
