@@ -54,7 +54,7 @@ def test_files_get_answers_a_table_and_a_csv(page: Page, url: str, photos: list[
     page.complaints.clear()
     page.requests.clear()
     page.open(url)
-    assert "10 classes by bn_cnn" in page.until(
+    assert "10 classes by fashion_resnet" in page.until(
         "document.getElementById('model').textContent.includes('classes') && "
         "document.getElementById('model').textContent"
     )
