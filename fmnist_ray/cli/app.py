@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fmnist_ray.cli import classify, demo, features, fit_svm, runs, serve, train, tune
+from fmnist_ray.cli import classify, demo, drift, evaluate, explain, features, fit_svm, runs, serve, train, tune
 from fmnist_ray.cli.catalogue import catalogue_app
 from fmnist_ray.cli.data import data_app
 from fmnist_ray.cli.store import store_app
@@ -38,6 +38,9 @@ app.command(epilog=train.EPILOG)(train.train)
 app.command(epilog=tune.EPILOG)(tune.tune)
 app.command("fit-svm", epilog=fit_svm.EPILOG)(fit_svm.fit_svm)
 app.command(epilog=serve.EPILOG)(serve.serve)
+app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
+app.command(epilog=drift.EPILOG)(drift.drift)
+app.command(epilog=explain.EPILOG)(explain.explain)
 app.add_typer(data_app, name="data")
 app.add_typer(catalogue_app, name="catalogue")
 app.add_typer(store_app, name="store")
