@@ -18,20 +18,20 @@ Maps = NDArray[np.float32]
 
 
 def grad_cam(network: Network, pixels: NDArray[np.uint8], label_ids: NDArray[np.int64]) -> Maps:
-    """Where the evidence for a label lies, [n, size, size] in 0..1, for images `pixels` [n, channels, size, size].
+    """Where the evidence for a label lies, [n, size, size] in 0..1, for `pixels` [n, channels, size, size].
 
-    Selvaraju et al., Grad-CAM, arXiv 1610.02391: channels of the last convolution, weighted by the mean gradient of the
-    label's logit, and only what speaks for it. An ensemble's map is the mean over its members. `SettingError` for a
-    network without convolutions.
+    Selvaraju et al., Grad-CAM, arXiv 1610.02391: channels of the last rectified layer that still has places, weighted by
+    the mean gradient of the label's logit, and only what speaks for it: an image without any such place has a map of
+    zeros. An ensemble's map is the mean over its members. `SettingError` for a network without convolutions.
     """
     if isinstance(network, Ensemble):
         members = [grad_cam(member, pixels, label_ids) for member in network.members]  # type: ignore[arg-type]
         return _scaled(np.mean(members, axis=0))
-    last = _convolutions(network)[-1]
+    _convolutions(network)
     images = torch.from_numpy(np.ascontiguousarray(pixels)).float()
-    with _looking(network), _outputs_of(last) as outputs, torch.enable_grad():
+    with _looking(network), _outputs_of(*_leaves(network)) as outputs, torch.enable_grad():
         logits, _ = network(images)
-        (output,) = outputs
+        output = _last_map(outputs)
         (gradient,) = torch.autograd.grad(_logits_of(logits, label_ids).sum(), output)
     weights = gradient.mean(dim=(2, 3), keepdim=True)
     maps = torch.relu((weights * output).sum(dim=1, keepdim=True))
@@ -71,6 +71,16 @@ def _convolutions(network: Network) -> list[nn.Conv2d]:
     return found
 
 
+def _leaves(network: Network) -> list[nn.Module]:
+    return [module for module in network.body.modules() if not any(module.children())]
+
+
+def _last_map(outputs: list[Tensor]) -> Tensor:
+    """The last output with several places and no negative values: normalisation moves the zero that says "absent"."""
+    maps = [output for output in outputs if output.ndim == 4 and output.shape[-1] > 1 and output.requires_grad]
+    return [output for output in maps if output.min() >= 0 or output is maps[0]][-1]
+
+
 def _logits_of(logits: Tensor, label_ids: NDArray[np.int64]) -> Tensor:
     return logits.gather(1, torch.from_numpy(label_ids.astype(np.int64))[:, None])
 
@@ -89,17 +99,19 @@ def _looking(network: Network) -> Iterator[None]:
 
 
 @contextmanager
-def _outputs_of(layer: nn.Module) -> Iterator[list[Tensor]]:
+def _outputs_of(*layers: nn.Module) -> Iterator[list[Tensor]]:
+    """Outputs of the layers, in the order in which they are computed."""
     outputs: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         outputs.append(output)
 
-    handle = layer.register_forward_hook(keep)
+    handles = [layer.register_forward_hook(keep) for layer in layers]
     try:
         yield outputs
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 def _scaled(maps: NDArray[np.float32]) -> Maps:
