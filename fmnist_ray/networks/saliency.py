@@ -20,8 +20,8 @@ Maps = NDArray[np.float32]
 def grad_cam(network: Network, pixels: NDArray[np.uint8], label_ids: NDArray[np.int64]) -> Maps:
     """Where the evidence for a label lies, [n, size, size] in 0..1, for `pixels` [n, channels, size, size].
 
-    Selvaraju et al., Grad-CAM, arXiv 1610.02391: channels of the last rectified layer that still has places, weighted by
-    the mean gradient of the label's logit, and only what speaks for it: an image without any such place has a map of
+    Selvaraju et al., Grad-CAM, arXiv 1610.02391: channels of the last rectified layer that has places, weighted
+    by the mean gradient of the label's logit, and only what speaks for it: an image without any such place has a map of
     zeros. An ensemble's map is the mean over its members. `SettingError` for a network without convolutions.
     """
     if isinstance(network, Ensemble):

@@ -140,7 +140,11 @@ def make_evaluation(
         scores = np.eye(len(labels))[truth] * sharpness + generator.normal(0, 2, (num_rows, len(labels)))
         weights = np.exp(scores)
         answers.append(
-            ScoredRows(probabilities=(weights / weights.sum(axis=1, keepdims=True)).astype(np.float32), truth=truth)
+            ScoredRows(
+                probabilities=(weights / weights.sum(axis=1, keepdims=True)).astype(np.float32),
+                label_ids=scores.argmax(axis=1),
+                truth=truth,
+            )
         )
     facts = EvaluationFacts(
         bundle_uri=f"{text}default",
