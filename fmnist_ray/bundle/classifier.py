@@ -19,7 +19,7 @@ from fmnist_ray.config.classify import HeadName, Precision, Runtime
 from fmnist_ray.config.images import ImageLimits
 from fmnist_ray.decisions.columns import head_columns
 from fmnist_ray.decisions.decide import Answers
-from fmnist_ray.decisions.heads import decide_heads
+from fmnist_ray.decisions.heads import decide_heads, head_probabilities
 from fmnist_ray.errors import BundleError
 from fmnist_ray.images.digest import image_digests
 from fmnist_ray.images.prepare import Reject, prepare_batch
@@ -103,6 +103,20 @@ class Classifier:
             score_s=scored - prepared,
             decide_s=time.perf_counter() - scored,
         )
+
+    def assess(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Label ids [n], as `answer` gives them, and the deciding head's calibrated probability of every label, float32
+        [n, labels], for model input uint8 [n, channels, size, size]."""
+        scores, spec = self._scorer.score(pixels), self.spec
+        found = decide_heads(scores.logits, scores.svm, temperature=spec.temperature, rule=spec.heads, head=self.head)
+        shares = head_probabilities(
+            scores.logits, scores.svm, temperature=spec.temperature, rule=spec.heads, head=self.head
+        )
+        return found.answers.label_ids.astype(np.int64), shares
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        """The layer before the logits, float32 [n, width], for model input uint8 [n, channels, size, size]."""
+        return self._scorer.score(pixels).features
 
     def classify(self, images: Sequence[bytes]) -> pa.Table:
         """One row per image, in order, with the columns of `CLASSIFIED`. `input_row` is the position in `images`; a

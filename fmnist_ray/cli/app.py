@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from fmnist_ray.cli import classify, demo, features, fit_svm, nightly, runs, serve, submit, train, tune
+from fmnist_ray.cli import (
+    classify,
+    demo,
+    drift,
+    evaluate,
+    explain,
+    features,
+    fit_svm,
+    nightly,
+    runs,
+    serve,
+    submit,
+    train,
+    tune,
+)
 from fmnist_ray.cli.catalogue import catalogue_app
 from fmnist_ray.cli.cluster import cluster_app
 from fmnist_ray.cli.data import data_app
@@ -42,6 +56,9 @@ app.command("fit-svm", epilog=fit_svm.EPILOG)(fit_svm.fit_svm)
 app.command(epilog=serve.EPILOG)(serve.serve)
 app.command(epilog=submit.EPILOG, context_settings=submit.CONTEXT)(submit.submit)
 app.add_typer(cluster_app, name="cluster")
+app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
+app.command(epilog=drift.EPILOG)(drift.drift)
+app.command(epilog=explain.EPILOG)(explain.explain)
 app.add_typer(data_app, name="data")
 app.add_typer(catalogue_app, name="catalogue")
 app.add_typer(store_app, name="store")

@@ -12,7 +12,7 @@ from scipy.special import log_softmax, softmax
 
 from fmnist_ray.config.classify import HeadName
 from fmnist_ray.decisions.calibration import fit_temperature
-from fmnist_ray.decisions.decide import Answers, decide
+from fmnist_ray.decisions.decide import Answers, decide, probabilities
 from fmnist_ray.decisions.pairwise import pairwise_labels, pairwise_margins
 from fmnist_ray.errors import BundleError
 
@@ -65,6 +65,18 @@ def decide_heads(
         svm = _labelled(scores / rule.svm_temperature, pairwise_labels(svm_scores, num_labels))
     both = decide(rule.cnn_weight * np.asarray(logits, np.float64) + rule.svm_weight * scores, 1.0)
     return HeadAnswers(answers={"cnn": cnn, "svm": svm, "both": both}[head], cnn=cnn, svm=svm)
+
+
+def head_probabilities(
+    logits: np.ndarray, svm_scores: np.ndarray | None, *, temperature: float, rule: HeadRule | None, head: HeadName
+) -> np.ndarray:
+    """The deciding head's calibrated probability of every label, float32 [N, K]; arguments as in `decide_heads`."""
+    if rule is None or svm_scores is None or head == "cnn":
+        return probabilities(logits, temperature)
+    scores = class_scores(svm_scores, logits.shape[1], pairwise=rule.pairwise)
+    if head == "svm":
+        return probabilities(scores, rule.svm_temperature)
+    return probabilities(rule.cnn_weight * np.asarray(logits, np.float64) + rule.svm_weight * scores, 1.0)
 
 
 def class_scores(svm_scores: np.ndarray, num_labels: int, *, pairwise: bool) -> NDArray[np.float64]:
