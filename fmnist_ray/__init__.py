@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_bundle", "open_results"]
+__all__ = ["Client", "__version__", "load_bundle", "open_results"]
 
 
 def __getattr__(name: str) -> Any:
-    """The two public functions, imported when first used: `import fmnist_ray` itself costs nothing."""
+    """The public names, imported when first used: `import fmnist_ray` itself costs nothing."""
+    if name == "Client":
+        from fmnist_ray.client import Client
+
+        return Client
     if name == "load_bundle":
         from fmnist_ray.bundle.classifier import load_bundle
 

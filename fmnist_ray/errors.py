@@ -9,6 +9,7 @@ FmnistRayError
 │   ├── ImageRejected         one image that gets no prediction; carries the reject reason
 │   └── RefusedError          it could be done, but a safeguard says no            exit 3
 │       ├── OutputTakenError  the output place holds another plan's run
+│       ├── RejectBudgetError more rows were rejected than a run may have
 │       └── ParityError       a bundle that was changed, or answers unlike its golden rows
 └── WorldError                the request was fine, the world was not              exit 1
     ├── SourceError           a data set can't be had from any source
@@ -17,6 +18,7 @@ FmnistRayError
     ├── VerifyError           committed results are no longer what was committed
     └── StoreError            a store that did not do what was asked               exit 4
         ├── NotFoundError     no object of that name
+        ├── TooLargeError     an object has more bytes than were asked for
         ├── ChangedError      an object was replaced while it was being read
         ├── AccessDeniedError a permission is missing
         └── IncompleteError   shards are left; the same command again resumes
@@ -83,6 +85,10 @@ class OutputTakenError(RefusedError):
     """The output place already holds the results of another plan."""
 
 
+class RejectBudgetError(RefusedError):
+    """More rows were rejected than the failure budget allows."""
+
+
 class ParityError(RefusedError):
     """A bundle does not answer as it did when it was written, or one of its files was changed."""
 
@@ -115,6 +121,10 @@ class StoreError(WorldError):
 
 class NotFoundError(StoreError):
     """There is no object under that name."""
+
+
+class TooLargeError(StoreError):
+    """An object has more bytes than the reader wants to hold."""
 
 
 class ChangedError(StoreError):

@@ -16,6 +16,8 @@ class Status(StrEnum):
     """How a prediction came about."""
 
     CLASSIFIED = "classified"
+    CARRIED = "carried"
+    """the image is that of a row of an earlier run, whose answer this is"""
 
 
 class Reason(StrEnum):
@@ -72,15 +74,22 @@ class DecisionReason(StrEnum):
 PHOTO_PROBLEMS = ("blank", "tiny", "blurred")
 """What can be wrong with a photo: hardly any contrast, hardly any object, no detail."""
 
+RETRYABLE = (Reason.NOT_FOUND, Reason.WORKER_DIED)
+"""Rejects that may end otherwise another time."""
+
 _IDENTITY = [
     pa.field(PRODUCT_ID, pa.string()),
     pa.field("input_file", pa.string(), nullable=False),
     pa.field("input_row", pa.int64(), nullable=False),
 ]
 
+IDENTITY_COLUMNS = [field.name for field in _IDENTITY]
+IMAGE_DIGEST = "image_digest"
+
 PREDICTIONS = pa.schema(
     [
         *_IDENTITY,
+        pa.field(IMAGE_DIGEST, pa.binary(16), nullable=False),
         pa.field("label", pa.string(), nullable=False),
         pa.field("label_id", pa.int16(), nullable=False),
         pa.field("confidence", pa.float32(), nullable=False),
@@ -98,8 +107,9 @@ PREDICTIONS = pa.schema(
         pa.field("photo_problem", pa.string()),
     ]
 )
-"""One row per classified input row. `confidence` is the calibrated probability that `label` is right, in 0..1. What the
-network's own head and the SVM say is in the next five columns; without an SVM the last three of them are null.
+"""One row per classified input row. `confidence` is the calibrated probability that `label` is right, in 0..1, and
+`image_digest` the BLAKE2b hash of the encoded image, 16 bytes. What the network's own head and the SVM say is in the
+next five columns; without an SVM the last three of them are null.
 
 `decision` and its reason are null where no precision was promised. `label_set` holds the classes that the row may well
 be, the likeliest first; it may be empty. `novelty` is a p-value: low for a row unlike all classes. `photo_problem` is

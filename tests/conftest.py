@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
+    from s3_server import S3Server
+
     from fmnist_ray.flows.shard import ShardOutcome, WorkerSettings
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ["RAY_AUTH_MODE"] = "disabled"
+os.environ["FMNIST_RAY_CLUSTER_DIR"] = "/nonexistent/fmnist-ray-cluster"  # a cluster of the developer's is not joined
 
 
 @pytest.fixture(scope="session")
@@ -91,26 +94,76 @@ def fashion_mnist() -> Path:
 
 
 class InProcess:
-    """Runs shards one after the other in this process. `dies_at` names shards whose worker ends without an answer."""
+    """Runs shards one after the other in this process. `dies_at` names shards that end all workers; `kills` says
+    whether one ends its own worker, under the worker's settings."""
 
-    def __init__(self, dies_at: Callable[[str], bool] = lambda shard: False) -> None:
+    def __init__(
+        self,
+        dies_at: Callable[[str], bool] = lambda shard: False,
+        kills: Callable[[str, WorkerSettings], bool] = lambda shard, settings: False,
+    ) -> None:
         self.facts: dict[str, Any] = {"num_workers": 1, "runtime": "cpu"}
         self.rounds: list[list[str]] = []
         self._dies_at = dies_at
+        self._kills = kills
 
     def run(self, settings: WorkerSettings, shard_ids: Sequence[str]) -> Iterator[ShardOutcome]:
         from fmnist_ray.errors import WorkerDiedError
-        from fmnist_ray.flows.shard import ShardWorker
+        from fmnist_ray.flows.shard import ShardOutcome, ShardWorker
 
         self.rounds.append(list(shard_ids))
         worker = ShardWorker(settings)
         for shard_id in shard_ids:
             if self._dies_at(shard_id):
                 raise WorkerDiedError("A worker process ended without an answer (test).")
-            yield worker.run(shard_id)
+            if self._kills(shard_id, settings):
+                yield ShardOutcome(shard=shard_id, num_rows=0, error="died (test)", error_kind="WorkerDiedError")
+            else:
+                yield worker.run(shard_id)
 
 
 @pytest.fixture(scope="session")
 def in_process() -> type[InProcess]:
     """An executor without Ray: `in_process()`."""
     return InProcess
+
+
+@pytest.fixture(scope="session")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server that enforces credentials and policies."""
+    from s3_server import run_ministack
+
+    with run_ministack(tmp_path_factory.mktemp("ministack")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Another S3 server, which lets everybody do everything."""
+    from s3_server import run_moto
+
+    with run_moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture
+def use_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """`use_s3(server, **variables)` makes this process, and those it starts, use a server; again for another one."""
+    from fmnist_ray.store import s3
+
+    def use(server: S3Server, **variables: str) -> None:
+        s3.close_client()
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            monkeypatch.delenv(name)
+        for name, value in {**server.environment, **variables}.items():
+            monkeypatch.setenv(name, value)
+
+    yield use
+    s3.close_client()
+
+
+@pytest.fixture
+def bucket(ministack: S3Server, use_s3: Callable[..., None]) -> str:
+    """`s3://` URI of an empty bucket, with this process set up to use it as the administrator."""
+    use_s3(ministack)
+    return f"s3://{ministack.new_bucket()}"

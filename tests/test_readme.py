@@ -26,7 +26,9 @@ def blocks() -> list[tuple[str, str]]:
 
 @pytest.mark.timeout(400)
 def test_readme_blocks_run(tmp_path: Path, fashion_mnist: Path) -> None:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment["FMNIST_RAY_CLUSTER_DIR"] = str(tmp_path / "local-cluster")
     run = blocks()
     assert len(run) >= 8
     for language, code in run:

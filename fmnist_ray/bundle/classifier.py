@@ -15,15 +15,16 @@ import pyarrow as pa
 from fmnist_ray.bundle.decisions import decision_rule
 from fmnist_ray.bundle.format import GRAPH, SVM, WEIGHTS, Bundle, BundleSpec, read_bundle
 from fmnist_ray.bundle.golden import GoldenResult, check_golden
-from fmnist_ray.bundle.runtimes import OpenVinoRuntime, Scorer, TorchRuntime, choose_runtime
+from fmnist_ray.bundle.runtimes import OpenVinoRuntime, Scorer, Scores, TorchRuntime, choose_runtime
 from fmnist_ray.config.classify import HeadName, Precision, Runtime
 from fmnist_ray.config.decisions import Promises
 from fmnist_ray.config.images import ImageLimits
 from fmnist_ray.decisions.columns import decision_columns, head_columns
 from fmnist_ray.decisions.decide import Answers
-from fmnist_ray.decisions.heads import decide_heads
+from fmnist_ray.decisions.heads import HeadAnswers, decide_heads
 from fmnist_ray.decisions.rule import DecisionRule, Judgements
 from fmnist_ray.errors import BundleError
+from fmnist_ray.images.digest import image_digests
 from fmnist_ray.images.prepare import Reject, prepare_batch
 from fmnist_ray.images.quality import photo_measures
 from fmnist_ray.labels import Labels
@@ -108,15 +109,7 @@ class Classifier:
         prepared = time.perf_counter()
         scores = self._scorer.score(batch.pixels)
         scored = time.perf_counter()
-        spec = self.spec
-        found = decide_heads(
-            scores.logits,
-            scores.svm,
-            temperature=spec.temperature,
-            rule=spec.heads,
-            head=self.head,
-            curves=spec.curves,
-        )
+        found = self._decide(scores)
         judgements = None
         if self.rule is not None:
             judgements = self.rule.judge(found.answers, scores.features, photo_measures(batch.pixels))
@@ -135,6 +128,14 @@ class Classifier:
             decide_s=time.perf_counter() - scored,
         )
 
+    def assess(self, pixels: np.ndarray) -> Answers:
+        """What counts, as `answer` gives it, for model input uint8 [n, channels, size, size]."""
+        return self._decide(self._scorer.score(pixels)).answers
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        """The layer before the logits, float32 [n, width], for model input uint8 [n, channels, size, size]."""
+        return self._scorer.score(pixels).features
+
     def classify(self, images: Sequence[bytes]) -> pa.Table:
         """One row per image, in order, with the columns of `CLASSIFIED`. `input_row` is the position in `images`; a
         rejected image has a reason and a detail, and null for label, confidence and status."""
@@ -149,6 +150,7 @@ class Classifier:
             "product_id": pa.nulls(len(images), pa.string()),
             "input_file": pa.nulls(len(images), pa.string()),
             "input_row": np.arange(len(images)),
+            "image_digest": image_digests(images),
             "label": labels.take(label_ids),
             "label_id": label_ids,
             "confidence": pa.array(answers.confidences).take(answered),
@@ -160,6 +162,12 @@ class Classifier:
             "detail": pa.array([reject.detail for reject in answers.rejects], pa.string()).take(rejected),
         }
         return pa.table(columns, CLASSIFIED)
+
+    def _decide(self, scores: Scores) -> HeadAnswers:
+        spec = self.spec
+        return decide_heads(
+            scores.logits, scores.svm, temperature=spec.temperature, rule=spec.heads, head=self.head, curves=spec.curves
+        )
 
 
 def _places(positions: Sequence[int] | np.ndarray, num_rows: int) -> pa.Array:

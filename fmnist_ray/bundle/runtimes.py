@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from fmnist_ray.bundle.format import GRAPH, WEIGHTS, BundleSpec
 from fmnist_ray.config.classify import Precision, Runtime
 from fmnist_ray.errors import BundleError, ClusterError, SettingError
 from fmnist_ray.heads.svm import SvmHead
+
+if TYPE_CHECKING:
+    from fmnist_ray.networks.network import Network
 
 _CPU_BLOCK = 16
 """Within 4 % of the fastest size for a plain and a residual CNN, in f32 and bf16; one row alone costs 2 to 10 ms."""
@@ -106,22 +109,10 @@ class TorchRuntime:
         self, spec: BundleSpec, weights: bytes, *, precision: Precision, device: str, svm: bytes | None = None
     ) -> None:
         import torch
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-
-        from fmnist_ray.networks.architectures import build_network
 
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise ClusterError("The GPU runtime was asked for, but torch finds no CUDA device: use --runtime cpu.")
-        size, channels = spec.preparation.size, spec.preparation.channels
-        network = build_network(
-            spec.architecture, num_labels=len(spec.labels), channels=channels, size=size, **spec.architecture_args
-        )
-        try:
-            network.load_state_dict(load(weights))
-        except (SafetensorError, RuntimeError) as error:
-            raise BundleError(f"{WEIGHTS} does not hold the weights of {spec.architecture}: train it anew.") from error
-        self._network = network.eval().to(device)
+        self._network = load_network(spec, weights).to(device)
         self._device = torch.device(device)
         self._precision = precision
         self._svm = None if svm is None else _torch_head(svm, self._device)
@@ -174,6 +165,24 @@ def _per_image(output: Any) -> bool:
     """Whether a tensor has one entry for each image."""
     shape = output.get_partial_shape()
     return bool(shape.rank.is_static and shape.rank.get_length() > 1 and shape[0].is_dynamic)
+
+
+def load_network(spec: BundleSpec, weights: bytes) -> Network:
+    """The bundle's network in torch, on the CPU, in evaluation mode."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    from fmnist_ray.networks.architectures import build_network
+
+    size, channels = spec.preparation.size, spec.preparation.channels
+    network = build_network(
+        spec.architecture, num_labels=len(spec.labels), channels=channels, size=size, **spec.architecture_args
+    )
+    try:
+        network.load_state_dict(load(weights))
+    except (SafetensorError, RuntimeError) as error:
+        raise BundleError(f"{WEIGHTS} does not hold the weights of {spec.architecture}: train it anew.") from error
+    return network.eval()
 
 
 def _import_openvino() -> Any:

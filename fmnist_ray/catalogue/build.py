@@ -122,6 +122,7 @@ def _parquet(table: pa.Table) -> bytes:
         # Encoded images do not compress, repeat or sort.
         compression={name: "none" if name == IMAGE else "zstd" for name in table.schema.names},
         use_dictionary=[LABEL],
+        write_page_checksum=True,
         write_statistics=[name for name in table.schema.names if name != IMAGE],
     )
     return bytes(buffer.getvalue())

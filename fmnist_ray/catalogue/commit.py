@@ -88,6 +88,11 @@ def read_commit(store: Store, plan_id: str | None = None) -> Commit | None:
         return None
 
 
+def kept_commits(store: Store) -> list[Commit]:
+    """The commits that others took the place of."""
+    return [Commit.from_json(store.get(info.key)) for info in store.list(_kept_key("").removesuffix(".json"))]
+
+
 def commit_run(
     store: Store, plan: Plan, receipts: Mapping[str, Receipt], *, statistics: dict[str, Any], facts: dict[str, Any]
 ) -> Commit:
@@ -129,7 +134,8 @@ def _checked_files(store: Store, plan: Plan, receipts: Mapping[str, Receipt]) ->
     missing = [shard for shard in plan.shards if shard.id not in receipts]
     if missing:
         raise IncompleteError(f"{len(missing)} of {len(plan.shards)} shards have no receipt; nothing was committed.")
-    sizes = {info.key: info.size_bytes for info in store.list(f"data/{plan.plan_id}/")}
+    folders = {file.key.rpartition("/")[0] for receipt in receipts.values() for file in receipt.files}
+    sizes = {info.key: info.size_bytes for folder in sorted(folders) for info in store.list(f"{folder}/")}
     files = []
     for shard in plan.shards:
         receipt = receipts[shard.id]

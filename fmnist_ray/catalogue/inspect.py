@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fmnist_ray.catalogue.columns import Columns
+from fmnist_ray.catalogue.fetch import ImageFetcher
 from fmnist_ray.catalogue.identities import IdentityCounter, digest
 from fmnist_ray.catalogue.plan import InputFile, Shard
-from fmnist_ray.catalogue.reader import Columns, inspect_inputs, list_inputs, open_parquet, read_rows
+from fmnist_ray.catalogue.reader import inspect_inputs, list_inputs, open_parquet, read_rows
 from fmnist_ray.config.classify import ColumnNames
 from fmnist_ray.config.images import ImageLimits, Preparation
 from fmnist_ray.errors import CatalogueError
@@ -73,18 +75,19 @@ class CatalogueFacts:
     warnings: list[str]
 
 
-def inspect_catalogue(uri: str, names: ColumnNames) -> CatalogueFacts:
-    """Read what a run would read, but of the images only a sample.
+def inspect_catalogue(uri: str, names: ColumnNames, image_prefixes: Sequence[str] = ()) -> CatalogueFacts:
+    """Read what a run would read, but of the images only a sample, which may lie below `image_prefixes`.
 
     Raises `CatalogueError` where a run would refuse, naming the file. Memory grows by 16 bytes a row with an id.
     """
     store, infos = list_inputs(uri)
-    inputs, columns = inspect_inputs(store, infos, names)
+    inputs, columns = inspect_inputs(store, infos, names, fetches=True)
     with open_parquet(store, infos[0]) as first:
         types = {field.name: str(field.type) for field in first.schema_arrow}
     ids, labels = _scan(store, infos, columns)
     num_repeated, digests = ids.repeated()
-    images, rejects = _sampled(store, inputs, columns)
+    fetcher = ImageFetcher(store.uri, image_prefixes, max_bytes=ImageLimits().max_bytes)
+    images, rejects = _sampled(store, inputs, columns, fetcher)
     groups = [rows for file in inputs for rows in file.row_groups]
     facts = CatalogueFacts(
         catalogue_uri=uri,
@@ -150,15 +153,17 @@ def _batches(store: Store, infos: Sequence[ObjectInfo], names: list[str]) -> Ite
                 raise CatalogueError(f"{store.uri}/{info.key} can't be read ({error}): repair or remove it.") from error
 
 
-def _sampled(store: Store, inputs: Sequence[InputFile], columns: Columns) -> tuple[list[int], list[SampleReject]]:
+def _sampled(
+    store: Store, inputs: Sequence[InputFile], columns: Columns, fetcher: ImageFetcher
+) -> tuple[list[int], list[SampleReject]]:
     """Size in bytes of each image of the sample, and the rows of it that a run would reject."""
     only_image = Columns(id=None, image=columns.image, label=None, keep=())
     sizes: list[int] = []
     rejects: list[SampleReject] = []
     for shard in _places(inputs):
         file = inputs[shard.file]
-        for batch in read_rows(store, file, shard, only_image):
-            sizes += [len(cell or b"") for cell in batch.images]
+        for batch in fetcher.fetched(read_rows(store, file, shard, only_image)):
+            sizes += [len(cell) if isinstance(cell, bytes) else 0 for cell in batch.images]
             for reject in prepare_batch(batch.images, Preparation(), ImageLimits()).rejects:
                 row = batch.first_row + reject.position
                 rejects.append(

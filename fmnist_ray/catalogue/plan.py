@@ -50,6 +50,18 @@ class Shard:
     def num_rows(self) -> int:
         return self.stop - self.start
 
+    @classmethod
+    def from_id(cls, shard_id: str) -> Shard:
+        """The rows that an id names: those of a planned shard, or a part of them."""
+        file, start, stop = map(int, shard_id.split("-"))
+        return cls(id=shard_id, file=file, start=start, stop=stop)
+
+    def halves(self) -> list[Shard]:
+        """The rows in two parts; one row is its own only part."""
+        middle = (self.start + self.stop) // 2
+        bounds = [(self.start, middle), (middle, self.stop)]
+        return [_shard(self.file, start, stop) for start, stop in bounds if start < stop]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:

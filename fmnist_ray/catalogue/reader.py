@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fmnist_ray.catalogue.build import UNFINISHED
+from fmnist_ray.catalogue.columns import Columns, check_columns, resolve_columns
 from fmnist_ray.catalogue.plan import InputFile, Shard
 from fmnist_ray.config.classify import ColumnNames
-from fmnist_ray.errors import CatalogueError, NotFoundError
-from fmnist_ray.schema import LABEL, PRODUCT_ID
+from fmnist_ray.errors import AccessDeniedError, CatalogueError, ImageRejected, NotFoundError
 from fmnist_ray.store import ObjectInfo, RangeFile, Store, open_store, split_uri
 
 _FOOTER_THREADS = 16
@@ -29,36 +29,13 @@ _STREAM_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
-    """The columns a run reads, resolved against the catalogue's schema."""
-
-    id: str | None
-    image: str
-    label: str | None
-    keep: tuple[str, ...]
-
-    @property
-    def names(self) -> list[str]:
-        """Each column once."""
-        wanted = (self.id, self.image, self.label, *self.keep)
-        return list(dict.fromkeys(name for name in wanted if name is not None))
-
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Columns:
-        return cls(**{**content, "keep": tuple(content["keep"])})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RowBatch:
     """Consecutive rows of one input file."""
 
     first_row: int
     """Row number of the first of them in the file."""
     images: list[Any]
-    """Cells of the image column: bytes, or None."""
+    """Cells of the image column: bytes, the name of an image as text, or None."""
     ids: pa.Array
     """Product ids as text, null where there is none."""
     labels: list[Any] | None
@@ -69,17 +46,39 @@ class RowBatch:
     def __len__(self) -> int:
         return len(self.images)
 
+    def rejecting(self, rows: Collection[int], reject: ImageRejected) -> RowBatch:
+        """The batch with `reject` in place of the images of those of `rows` (numbers in the file) that are its own."""
+        mine = {row - self.first_row for row in rows}
+        images = [reject if position in mine else image for position, image in enumerate(self.images)]
+        return dataclasses.replace(self, images=images) if mine else self
+
+    def part(self, start: int, images: list[Any]) -> RowBatch:
+        """The rows from `start` on, as many as there are `images`, with these in place of their own."""
+        rows = slice(start, start + len(images))
+        return RowBatch(
+            first_row=self.first_row + start,
+            images=images,
+            ids=self.ids[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            kept=[cells[rows] for cells in self.kept],
+        )
+
 
 def list_inputs(uri: str) -> tuple[Store, list[ObjectInfo]]:
     """The Parquet files of a catalogue: the one that `uri` names, or all below it. Names that start with `_` or `.`
     are left out, as other readers of Parquet folders do."""
     folder, name = split_uri(uri)
-    parent = open_store(folder)
+    parent, store = open_store(folder), open_store(uri)
+    denied = None
     try:
         return parent, [parent.info(name)]
     except NotFoundError:
-        store = open_store(uri)
+        pass
+    except AccessDeniedError as error:  # a policy on a prefix denies a look at what is not below it
+        denied = error
     listed = list(store.list())
+    if denied and not listed:
+        raise denied
     if any(info.key == UNFINISHED for info in listed):
         raise CatalogueError(f"{uri} was not built to its end: run the same fmnist-ray catalogue build again.")
     found = [info for info in listed if _is_input(info.key)]
@@ -89,18 +88,21 @@ def list_inputs(uri: str) -> tuple[Store, list[ObjectInfo]]:
 
 
 def open_parquet(store: Store, info: ObjectInfo) -> pq.ParquetFile:
-    """One input file, pinned to the version of `info`; `CatalogueError` when it is not Parquet."""
+    """One input file, pinned to the version of `info`; `CatalogueError` when it is not Parquet. Where its pages have
+    checksums they are compared: a range that a store sends has none of its own."""
     try:
-        return pq.ParquetFile(RangeFile(store, info), buffer_size=_STREAM_BYTES)
+        return pq.ParquetFile(RangeFile(store, info), buffer_size=_STREAM_BYTES, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise CatalogueError(
             f"{store.uri}/{info.key} is not a readable Parquet file ({_first_line(error)}): repair or remove it."
         ) from error
 
 
-def inspect_inputs(store: Store, infos: Sequence[ObjectInfo], names: ColumnNames) -> tuple[list[InputFile], Columns]:
+def inspect_inputs(
+    store: Store, infos: Sequence[ObjectInfo], names: ColumnNames, *, fetches: bool = False
+) -> tuple[list[InputFile], Columns]:
     """Read every footer, check every file for the columns of the run, and return the files and the columns. Nothing is
-    read of the rows."""
+    read of the rows. Where the caller `fetches`, the image column may hold names of images."""
 
     def footer(info: ObjectInfo) -> tuple[InputFile, pa.Schema]:
         with open_parquet(store, info) as file:
@@ -112,10 +114,10 @@ def inspect_inputs(store: Store, infos: Sequence[ObjectInfo], names: ColumnNames
     with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
         footers = list(pool.map(footer, infos))
     first = footers[0][1]
-    columns = _resolve(names, first, f"{store.uri}/{infos[0].key}")
+    columns = resolve_columns(names, first, f"{store.uri}/{infos[0].key}")
     kept = pa.schema([first.field(name) for name in columns.keep])
     for planned, schema in footers:
-        _check_file(schema, columns, kept, f"{store.uri}/{planned.key}")
+        check_columns(schema, columns, kept, f"{store.uri}/{planned.key}", fetches=fetches)
     return [planned for planned, _ in footers], columns
 
 
@@ -183,62 +185,6 @@ def _overlapping(row_groups: Sequence[int], shard: Shard) -> tuple[list[int], in
             groups.append(number)
         offset += rows
     return groups, first_row
-
-
-def _resolve(names: ColumnNames, schema: pa.Schema, where: str) -> Columns:
-    """Fill in the columns that were not named, and refuse those that were named but are not there."""
-    asked = [name for name in (names.id, names.image, names.label, *names.keep) if name is not None]
-    if missing := [name for name in asked if name not in schema.names]:
-        raise CatalogueError(f"{where} has no column {missing[0]!r}; it has {', '.join(schema.names)}.")
-    return Columns(
-        id=names.id or (PRODUCT_ID if PRODUCT_ID in schema.names else None),
-        image=names.image,
-        label=names.label or (LABEL if LABEL in schema.names else None),
-        keep=tuple(dict.fromkeys(names.keep)),
-    )
-
-
-def _check_file(schema: pa.Schema, columns: Columns, kept: pa.Schema, where: str) -> None:
-    if missing := [name for name in columns.names if name not in schema.names]:
-        raise CatalogueError(f"{where} has no column {missing[0]!r}, which other files of the catalogue have.")
-    for name in columns.names:
-        if isinstance(schema.field(name).type, pa.BaseExtensionType):
-            raise CatalogueError(f"Column {name!r} of {where} has an extension type; store it as a plain column.")
-    image = schema.field(columns.image).type
-    if not _holds_bytes(image):
-        raise CatalogueError(
-            f"Column {columns.image!r} of {where} holds {image}; it must hold encoded image bytes (binary). "
-            "Name the right one with --image-column."
-        )
-    if columns.id is not None and not _is_id(schema.field(columns.id).type):
-        raise CatalogueError(
-            f"Column {columns.id!r} of {where} holds {schema.field(columns.id).type}; ids are text or "
-            "whole numbers. Name the right one with --id-column."
-        )
-    for field in kept:
-        if schema.field(field.name).type != field.type:
-            raise CatalogueError(
-                f"Column {field.name!r} of {where} holds {schema.field(field.name).type}, in other files {field.type}: "
-                "a kept column must have one type."
-            )
-
-
-def _holds_bytes(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        return any(field.name == "bytes" and _holds_bytes(field.type) for field in kind)
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
-
-
-def _is_id(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(
-        pa.types.is_integer(kind)
-        or pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-        or pa.types.is_null(kind)
-    )
 
 
 def _is_input(key: str) -> bool:

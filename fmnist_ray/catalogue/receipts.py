@@ -9,7 +9,8 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from fmnist_ray.catalogue.plan import Plan, Shard, canonical_json
 from fmnist_ray.schema import ANSWERED
 from fmnist_ray.store import Store
 
+_THREADS = 16
 _LOG = logging.getLogger(__name__)
 
 
@@ -96,20 +98,36 @@ def write_shard(
     return winner
 
 
-def read_receipts(store: Store, plan: Plan) -> dict[str, Receipt]:
-    """The receipts of a plan by shard id. One that can't be read is left out with a warning: its shard is redone."""
+def adopt_receipt(store: Store, plan: Plan, receipt: Receipt) -> None:
+    """Let a shard of `plan` be done by the receipt of another plan, whose files it takes over."""
+    adopted = dataclasses.replace(receipt, plan_id=plan.plan_id)
+    store.put_if_absent(_receipt_key(plan.plan_id, receipt.shard), adopted.to_json())
+
+
+def read_receipts(store: Store, plan: Plan, known: Mapping[str, Receipt] | None = None) -> dict[str, Receipt]:
+    """The receipts of a plan by shard id. One that can't be read is left out with a warning: its shard is redone. Those
+    `known` from an earlier look are not read again: a receipt never changes."""
     shards = {shard.id: shard for shard in plan.shards}
-    receipts = {}
-    for info in store.list(_receipt_key(plan.plan_id, "")[: -len(".json")]):
-        shard_id = info.key.rpartition("/")[2].removesuffix(".json")
-        if shard_id not in shards:
-            continue
-        receipt = _parse(store.get(info.key), shards[shard_id])
+    receipts = dict(known or {})
+    listed = (info.key for info in store.list(_receipt_key(plan.plan_id, "").removesuffix(".json")))
+    names = {key.rpartition("/")[2].removesuffix(".json"): key for key in listed}
+    new = [(shard_id, key) for shard_id, key in names.items() if shard_id in shards and shard_id not in receipts]
+    for (shard_id, key), data in zip(new, _contents(store, [key for _, key in new]), strict=True):
+        receipt = _parse(data, shards[shard_id])
         if receipt is None:
-            _LOG.warning("The receipt %s is unreadable; its shard is done again.", info.key)
+            _LOG.warning("The receipt %s is unreadable; its shard is done again.", key)
         else:
             receipts[shard_id] = receipt
     return receipts
+
+
+def _contents(store: Store, keys: Sequence[str]) -> Iterator[bytes]:
+    """The objects in order, side by side where they are many: on S3 each is a request of some 20 ms."""
+    if len(keys) < _THREADS:
+        yield from map(store.get, keys)
+        return
+    with ThreadPoolExecutor(_THREADS) as pool:
+        yield from pool.map(store.get, keys)
 
 
 def _parse(data: bytes, shard: Shard) -> Receipt | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fmnist_ray.catalogue.commit import Commit, read_commit
+from fmnist_ray.catalogue.nights import newest_night, night_uri
 from fmnist_ray.errors import IncompleteError
 from fmnist_ray.schema import FEATURES, PREDICTIONS, REJECTS, SAMPLES
 from fmnist_ray.store import Store, open_store
@@ -22,6 +24,11 @@ class Results:
     def __init__(self, store: Store, commit: Commit) -> None:
         self._store = store
         self.commit = commit
+
+    @property
+    def uri(self) -> str:
+        """The output place."""
+        return self._store.uri
 
     def predictions(self) -> pa.Table:
         """One row per classified input row; columns of `schema.PREDICTIONS`, then those that were kept."""
@@ -48,23 +55,27 @@ class Results:
         """URIs of the Parquet files of a table, for engines that take a list of files (DuckDB, pandas, Spark)."""
         return [f"{self._store.uri}/{file.key}" for file in self.commit.files if file.table == table]
 
+    def contents(self, table: str) -> Iterator[bytes]:
+        """The Parquet files of a table, one after the other."""
+        return (self._store.get(file.key) for file in self.commit.files if file.table == table)
+
     def table(self, name: str) -> pa.Table:
         """All rows of `predictions`, `features`, `rejects` or `samples`."""
-        tables = [
-            pq.read_table(pa.BufferReader(self._store.get(file.key)))
-            for file in self.commit.files
-            if file.table == name
-        ]
+        tables = [pq.read_table(pa.BufferReader(data)) for data in self.contents(name)]
         return pa.concat_tables(tables) if tables else _SCHEMAS[name].empty_table()
 
 
 def open_results(uri: str, *, plan_id: str | None = None) -> Results:
-    """The committed run at `uri`, or the earlier run of `plan_id` that it took the place of.
+    """The committed run at `uri`, or the earlier run of `plan_id` that it took the place of. The root of nights stands
+    for the newest one that was published.
 
     `IncompleteError` while nothing is committed there.
     """
     store = open_store(uri)
     commit = read_commit(store, plan_id)
+    if commit is None and plan_id is None and (night := newest_night(store)) is not None:
+        store = open_store(night_uri(uri, night.date))
+        commit = read_commit(store)
     if commit is None:
         wanted = "run" if plan_id is None else f"run of plan {plan_id}"
         raise IncompleteError(f"No committed {wanted} at {uri}: start it or complete it with fmnist-ray classify.")

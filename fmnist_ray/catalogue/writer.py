@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fmnist_ray.catalogue.carry import ANSWER_COLUMNS, Carried
 from fmnist_ray.catalogue.reader import RowBatch
 from fmnist_ray.config.classify import Table
 from fmnist_ray.decisions.columns import decision_columns, head_columns
@@ -69,19 +70,30 @@ class ShardTables:
         self._batches: dict[str, list[pa.RecordBatch]] = {table: [], "rejects": []}
         self._num_rows = 0
 
-    def add(self, rows: RowBatch, answers: Answered, truth: NDArray[np.int64] | None = None) -> None:
-        """Take the answers for one batch of rows, and their true label ids (negative: unknown) where there are any;
-        `StoreError` unless each row has exactly one answer."""
+    def add(
+        self,
+        rows: RowBatch,
+        answers: Answered,
+        *,
+        digests: pa.Array,
+        carried: Carried,
+        truth: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Take the answers for one batch of rows, new and carried ones, the digests of its images, and the true label
+        ids (negative: unknown) where there are any; `StoreError` unless each row has exactly one answer."""
         rejected = np.fromiter((reject.position for reject in answers.rejects), np.int64, len(answers.rejects))
-        answered = np.sort(np.concatenate([answers.positions, rejected]))
+        answered = np.sort(np.concatenate([answers.positions, rejected, carried.positions]))
         if not np.array_equal(answered, np.arange(len(rows))):
             raise StoreError(f"{len(rows)} rows came in and {len(answered)} went out; the attempt is dropped.")
         self._num_rows += len(rows)
         if self._table == "predictions":
-            self._append("predictions", PREDICTIONS, rows, answers.positions, self._prediction_columns(answers))
+            self._append("predictions", PREDICTIONS, rows, answers.positions, self._predictions(answers, digests))
+            earlier = [carried.answers.column(name).combine_chunks() for name in ANSWER_COLUMNS if name != "status"]
+            earlier.insert(ANSWER_COLUMNS.index("status"), _repeat(Status.CARRIED, len(carried.positions)))
+            self._append("predictions", PREDICTIONS, rows, carried.positions, earlier)
         else:
             schema = sized_features(answers.features.shape[1], len(self._labels))
-            self._append("features", schema, rows, answers.positions, self._feature_columns(answers, truth, schema))
+            self._append("features", schema, rows, answers.positions, self._features(answers, truth, schema))
         reasons = pa.array([str(reject.reason) for reject in answers.rejects], pa.string())
         details = pa.array([reject.detail for reject in answers.rejects], pa.string())
         self._append("rejects", REJECTS, rows, rejected, [reasons, details])
@@ -90,12 +102,17 @@ class ShardTables:
         """Parquet bytes and row count of every table that has rows; `StoreError` unless `num_rows` went in."""
         if self._num_rows != num_rows:
             raise StoreError(f"The shard has {num_rows} rows, but {self._num_rows} were read; the attempt is dropped.")
-        tables = {name: pa.Table.from_batches(batches) for name, batches in self._batches.items() if batches}
+        tables = {
+            name: pa.Table.from_batches(batches).sort_by("input_row")
+            for name, batches in self._batches.items()
+            if batches
+        }
         return {name: (encode_table(table), len(table)) for name, table in tables.items()}
 
-    def _prediction_columns(self, answers: Answered) -> list[pa.Array]:
+    def _predictions(self, answers: Answered, digests: pa.Array) -> list[pa.Array]:
         found = answers.answers
         return [
+            digests.take(pa.array(answers.positions)),
             self._labels.take(pa.array(found.label_ids)),
             pa.array(found.label_ids, pa.int16()),
             pa.array(found.confidences, pa.float32()),
@@ -105,7 +122,7 @@ class ShardTables:
             *decision_columns(self._labels, found, answers.judgements),
         ]
 
-    def _feature_columns(self, answers: Answered, truth: NDArray[np.int64] | None, schema: pa.Schema) -> list[pa.Array]:
+    def _features(self, answers: Answered, truth: NDArray[np.int64] | None, schema: pa.Schema) -> list[pa.Array]:
         known = np.full(len(answers.positions), -1) if truth is None else truth[answers.positions]
         lists = (
             pa.FixedSizeListArray.from_arrays(pa.array(values.ravel(), pa.float32()), type=schema.field(name).type)
@@ -128,7 +145,9 @@ class ShardTables:
             *answers,
             *(cells.take(taken) for cells in rows.kept),
         ]
-        self._batches[name].append(pa.RecordBatch.from_arrays(columns, schema=with_kept(schema, kept)))
+        full = with_kept(schema, kept)
+        arrays = [column.cast(field.type) for column, field in zip(columns, full, strict=True)]
+        self._batches[name].append(pa.RecordBatch.from_arrays(arrays, schema=full))
 
 
 def encode_table(table: pa.Table) -> bytes:

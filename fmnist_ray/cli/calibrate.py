@@ -28,9 +28,7 @@ def calibrate(
         typer.Option(help="Labelled photos that the bundle never saw. Default: validation images of its training."),
     ] = None,
     image_column: Annotated[str, typer.Option(help="Encoded image bytes, with --catalogue.")] = "image",
-    label_column: Annotated[
-        str | None, typer.Option(help="True class, with --catalogue. Default: label, if there.")
-    ] = None,
+    label_column: options.LabelColumn = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a bundle in --out.")] = False,
     json_mode: options.Json = False,
     verbose: options.Verbose = False,

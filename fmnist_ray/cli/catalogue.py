@@ -73,8 +73,9 @@ def build(
 def check(
     catalogue: Annotated[str, typer.Argument(help="A Parquet file, or a folder with Parquet files below it.")],
     id_column: Annotated[str | None, typer.Option(help="Product id. Default: product_id, if there.")] = None,
-    image_column: Annotated[str, typer.Option(help="Encoded image bytes.")] = "image",
-    label_column: Annotated[str | None, typer.Option(help="True class. Default: label, if there.")] = None,
+    image_column: Annotated[str, typer.Option(help="Encoded image bytes, or places of images.")] = "image",
+    images: options.Images = "",
+    label_column: options.LabelColumn = None,
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -84,7 +85,8 @@ def check(
         from fmnist_ray.config.classify import ColumnNames
         from fmnist_ray.flows.check import check_catalogue
 
-        facts = check_catalogue(catalogue, ColumnNames(id=id_column, image=image_column, label=label_column))
+        columns = ColumnNames(id=id_column, image=image_column, label=label_column)
+        facts = check_catalogue(catalogue, columns, [prefix for prefix in images.split(",") if prefix])
         _show(facts, output)
         output.result(dataclasses.asdict(facts))
 

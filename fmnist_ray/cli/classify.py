@@ -1,8 +1,9 @@
-"""`classify`: the main job."""
+"""`classify`: the main job; `retry` of what may end otherwise now."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,8 +13,9 @@ from fmnist_ray.cli import options
 from fmnist_ray.cli.console import Output, failures
 
 if TYPE_CHECKING:
-    from fmnist_ray.config.classify import ClassifySettings
-    from fmnist_ray.flows.classify import Executor, RunSummary
+    from fmnist_ray.config.classify import ClassifySettings, Runtime
+    from fmnist_ray.flows.classify import RunSummary
+    from fmnist_ray.flows.rounds import Executor
 
 EPILOG = (
     "Example: fmnist-ray classify catalogue.parquet --out results --keep title. The same command again resumes a run "
@@ -26,23 +28,24 @@ def classify(
     out: Annotated[str, typer.Option(help="Where predictions, rejects and the report go.")],
     bundle: options.Bundle = "default",
     id_column: Annotated[str | None, typer.Option(help="Product id. Default: product_id, if there.")] = None,
-    image_column: Annotated[str, typer.Option(help="Encoded image bytes.")] = "image",
-    label_column: Annotated[
-        str | None, typer.Option(help="True class, for accuracy. Default: label, if there.")
-    ] = None,
+    image_column: Annotated[str, typer.Option(help="Encoded image bytes, or places of images.")] = "image",
+    images: options.Images = "",
+    label_column: options.LabelColumn = None,
     keep: Annotated[str, typer.Option(help="Other columns to copy through, separated by commas.")] = "",
     shard_rows: Annotated[int | None, typer.Option(help="Rows per shard, the unit of restart.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes. Default: one per CPU, or per GPU.")] = None,
+    workers: options.Workers = None,
     runtime: Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="What computes.")] = "auto",
-    head: Annotated[
-        Literal["bundle", "cnn", "svm", "both"], typer.Option(help="Who decides. Default: as the bundle says.")
-    ] = "bundle",
+    head: options.Head = "bundle",
     min_precision: options.MinPrecision = None,
     per_class: options.PerClass = False,
-    risk: Annotated[float, typer.Option(help="Probability that --min-precision is not kept.")] = 0.05,
-    coverage: Annotated[float, typer.Option(help="Share of each class's rows whose label set holds it.")] = 0.95,
-    alarm_rate: Annotated[float, typer.Option(help="Share of good rows flagged as novel, and as unusable.")] = 0.01,
+    risk: options.Risk = 0.05,
+    coverage: options.Coverage = 0.95,
+    alarm_rate: options.AlarmRate = 0.01,
     precision: Annotated[Literal["f32", "bf16"], typer.Option(help="Arithmetic of the network.")] = "f32",
+    since: options.Since = None,
+    publish_delta: options.PublishDelta = None,
+    max_rejects: options.MaxRejects = "2%",
+    accept_rejects: options.AcceptRejects = False,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of another plan's run in --out.")] = False,
     address: options.Address = None,
     json_mode: options.Json = False,
@@ -51,43 +54,95 @@ def classify(
     """Classify every product photo of a catalogue, exactly once, and commit the whole."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
-        from fmnist_ray.config.classify import ClassifySettings, ColumnNames
+        from fmnist_ray.config.classify import ClassifySettings, ColumnNames, parse_share
         from fmnist_ray.config.decisions import Promises
 
         columns = ColumnNames(
             id=id_column, image=image_column, label=label_column, keep=tuple(name for name in keep.split(",") if name)
+        )
+        promises = Promises(
+            min_precision=min_precision, per_class=per_class, risk=risk, coverage=coverage, alarm_rate=alarm_rate
         )
         settings = ClassifySettings(
             catalogue_uri=catalogue,
             out_uri=out,
             bundle=bundle,
             columns=columns,
+            since_uri=since,
+            image_prefixes=tuple(prefix for prefix in images.split(",") if prefix),
             head=None if head == "bundle" else head,
-            promises=Promises(
-                min_precision=min_precision, per_class=per_class, risk=risk, coverage=coverage, alarm_rate=alarm_rate
-            ),
+            promises=promises,
             precision=precision,
             runtime=None if runtime == "auto" else runtime,
             shard_rows=shard_rows,
             workers=workers,
+            max_rejects=parse_share(max_rejects),
+            accept_rejects=accept_rejects,
             replace=replace,
         )
         summary = run_classify(settings, output, address=address)
         show_summary(summary, output)
-        output.result(dataclasses.asdict(summary))
+        output.result({**dataclasses.asdict(summary), "delta": _publish(out, publish_delta, output)})
+
+
+def retry(
+    out: Annotated[str, typer.Argument(help="The --out of a committed fmnist-ray classify.")],
+    bundle: Annotated[str | None, typer.Option(help="Where the run's bundle is now. Default: where it was.")] = None,
+    workers: options.Workers = None,
+    max_rejects: options.MaxRejects = "2%",
+    accept_rejects: options.AcceptRejects = False,
+    address: options.Address = None,
+    json_mode: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Do rejects again that may end otherwise now: images that were missing, and rows that ended their worker."""
+    output = Output(json_mode=json_mode)
+    with failures(output, verbose=verbose):
+        from fmnist_ray.config.classify import parse_share
+        from fmnist_ray.flows.retry import RetrySettings
+        from fmnist_ray.flows.retry import retry as retry_run
+
+        settings = RetrySettings(
+            out_uri=out, bundle=bundle, max_rejects=parse_share(max_rejects), accept_rejects=accept_rejects
+        )
+        with output.progress("rows") as on_progress:
+            summary = retry_run(settings, _on_ray(address, None, workers), on_progress=on_progress)
+        if summary is None:
+            output.note("Nothing to retry: no reject of this run can end otherwise.")
+            return output.result({"retried": False})
+        show_summary(summary, output)
+        output.result({"retried": True, **dataclasses.asdict(summary)})
+
+
+def _publish(out: str, table_uri: str | None, output: Output) -> dict[str, Any] | None:
+    if table_uri is None:
+        return None
+    from fmnist_ray.catalogue.delta import publish_delta
+    from fmnist_ray.catalogue.results import open_results
+
+    published = publish_delta(open_results(out), table_uri)
+    output.note(f"Version {published.version} of {published.table_uri} has them as run {published.run!r}.")
+    return dataclasses.asdict(published)
+
+
+def _on_ray(
+    address: str | None, runtime: Runtime | None, workers: int | None
+) -> Callable[[], AbstractContextManager[Executor]]:
+    def open_executor() -> AbstractContextManager[Executor]:
+        from fmnist_ray.distributed.executor import open_executor as on_ray
+
+        return on_ray(address=address, runtime=runtime, workers=workers)
+
+    return open_executor
 
 
 def run_classify(settings: ClassifySettings, output: Output, *, address: str | None) -> RunSummary:
     """Run the flow on Ray with a progress bar; also used by `demo`."""
     from fmnist_ray.flows.classify import classify as classify_catalogue
 
-    def open_executor() -> AbstractContextManager[Executor]:
-        from fmnist_ray.distributed.executor import open_executor as on_ray
-
-        return on_ray(address=address, runtime=settings.runtime, workers=settings.workers)
-
     with output.progress("rows") as on_progress:
-        return classify_catalogue(settings, open_executor, on_progress=on_progress)
+        executor = _on_ray(address, settings.runtime, settings.workers)
+        return classify_catalogue(settings, executor, on_progress=on_progress)
 
 
 def show_summary(summary: RunSummary, output: Output) -> None:
@@ -95,7 +150,8 @@ def show_summary(summary: RunSummary, output: Output) -> None:
     rejects = ", ".join(f"{reason} {count:,}" for reason, count in summary.rejects_by_reason.items())
     facts: dict[str, Any] = {
         "rows": f"{summary.num_rows:,}",
-        "predictions": f"{summary.num_predictions:,}",
+        "predictions": f"{summary.num_predictions:,}"
+        + (f" ({summary.num_carried:,} carried over)" if summary.num_carried else ""),
         "rejects": f"{summary.num_rejects:,}" + (f" ({rejects})" if rejects else ""),
         "accuracy": "no labels" if summary.accuracy is None else f"{summary.accuracy:.2%}",
         **({"decisions": _decisions(summary)} if summary.decisions else {}),

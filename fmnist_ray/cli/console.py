@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
@@ -15,6 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from fmnist_ray.errors import FmnistRayError, IncompleteError
+
+_LOG_INTERVAL_S = 10
+"""Seconds between two lines of progress in a log."""
 
 
 class Output:
@@ -46,7 +50,7 @@ class Output:
     def result(self, value: Mapping[str, Any]) -> None:
         """The command's one JSON object; nothing in text mode."""
         if self.json_mode:
-            print(json.dumps(value, default=str), file=self._stdout)
+            print(json.dumps(value, default=str), file=self._stdout, flush=True)
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
@@ -56,12 +60,22 @@ class Output:
 
     @contextlib.contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        """A progress bar, on a terminal only; yields a function that is told the finished and the planned number."""
+        """A bar on a terminal, a line now and then in a log; yields a function that is told the finished and
+        the planned number."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         errors = Console(stderr=True)
         with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as bar:
             task = bar.add_task(what, total=None)
-            yield lambda finished, planned: bar.update(task, completed=finished, total=planned)
+            told_s = time.monotonic()
+
+            def on_progress(finished: int, planned: int) -> None:
+                nonlocal told_s
+                bar.update(task, completed=finished, total=planned)
+                if not errors.is_terminal and time.monotonic() - told_s >= _LOG_INTERVAL_S:
+                    told_s = time.monotonic()
+                    print(f"{finished:,} of {planned:,} {what}", file=sys.stderr, flush=True)
+
+            yield on_progress
 
 
 @contextlib.contextmanager

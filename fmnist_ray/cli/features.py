@@ -13,8 +13,8 @@ from fmnist_ray.cli.console import Output, failures
 
 if TYPE_CHECKING:
     from fmnist_ray.config.classify import ClassifySettings
-    from fmnist_ray.flows.classify import Executor
     from fmnist_ray.flows.features import FeaturesOutcome
+    from fmnist_ray.flows.rounds import Executor
 
 EPILOG = (
     "Example: fmnist-ray features catalogue --out features; then fmnist-ray fit-svm --features features --out bundle. "
@@ -31,10 +31,10 @@ def features(
     ] = None,
     id_column: Annotated[str | None, typer.Option(help="Product id. Default: product_id, if there.")] = None,
     image_column: Annotated[str, typer.Option(help="Encoded image bytes.")] = "image",
-    label_column: Annotated[str | None, typer.Option(help="True class. Default: label, if there.")] = None,
+    label_column: options.LabelColumn = None,
     keep: Annotated[str, typer.Option(help="Other columns to copy through, separated by commas.")] = "",
     shard_rows: Annotated[int | None, typer.Option(help="Rows per shard, the unit of restart.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes. Default: one per CPU, or per GPU.")] = None,
+    workers: options.Workers = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of another plan's run in --out.")] = False,
     address: options.Address = None,
     json_mode: options.Json = False,

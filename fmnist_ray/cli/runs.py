@@ -1,4 +1,4 @@
-"""`status`, `report`, `verify`: what became of a run."""
+"""`status`, `report`, `verify`, `gc`: what became of a run."""
 
 from __future__ import annotations
 
@@ -57,3 +57,22 @@ def report(out: Out, plan_id: PlanId = None, json_mode: options.Json = False, ve
         uri = rebuild_report(out, plan_id=plan_id)
         output.note(f"Report: {uri}")
         output.result({"report_uri": uri})
+
+
+def gc(
+    out: Out,
+    grace_hours: Annotated[float, typer.Option(help="Leave alone what is younger; longer than a run takes.")] = 48,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, remove nothing.")] = False,
+    json_mode: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Remove what no commit names: leavings of killed attempts, and of runs that were given up."""
+    output = Output(json_mode=json_mode)
+    with failures(output, verbose=verbose):
+        from fmnist_ray.flows.gc import collect_garbage
+
+        found = collect_garbage(out, grace_s=grace_hours * 3600, dry_run=dry_run)
+        done = "Would remove" if dry_run else "Removed"
+        size = f"{found.size_bytes / 1e6:,.1f} MB"
+        output.note(f"{done} {found.num_objects:,} objects ({size}) of {found.out_uri}; {found.num_kept:,} stay.")
+        output.result(dataclasses.asdict(found))

@@ -14,6 +14,14 @@ Table = Literal["predictions", "features"]
 HeadName = Literal["cnn", "svm", "both"]
 
 
+def parse_share(text: str) -> float:
+    """A share as people write it: `2%` or `0.02`."""
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise SettingError(f"{text} is no share; write 2% or 0.02.") from None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnNames:
     """Which columns of the catalogue mean what."""
@@ -21,7 +29,7 @@ class ColumnNames:
     id: str | None = None
     """Product id. None: `product_id` where there is such a column; rows without an id are known by file and row."""
     image: str = "image"
-    """Encoded image bytes."""
+    """Encoded image bytes; or, as text, where the image is: a place, or a path relative to the catalogue."""
     label: str | None = None
     """True class, by name or id, for the report's accuracy. None: `label` where there is such a column."""
     keep: tuple[str, ...] = ()
@@ -39,6 +47,10 @@ class ClassifySettings:
     bundle: str = "default"
     """A shipped bundle's name, or a bundle's path or URI."""
     columns: ColumnNames = field(default_factory=ColumnNames)
+    since_uri: str | None = None
+    """Results of an earlier run. Rows with images that it has classified, under the same bundle, get its answers."""
+    image_prefixes: tuple[str, ...] = ()
+    """Places below which images may lie that the catalogue names. None: the catalogue's own."""
     table: Table = "predictions"
     """What is written of each row: its prediction, or the network's features of it, for `fit-svm`."""
     layer: str | None = None
@@ -55,6 +67,10 @@ class ClassifySettings:
     """Rows per shard, the unit of restart. None: a sixteenth of the catalogue, within 1,000 to 10,000."""
     workers: int | None = None
     """Worker processes. None: one per CPU of the cluster, or per GPU."""
+    max_rejects: float = 0.02
+    """Share of the rows, 0..1, that a committed run may have rejected. The first few rejects are always fine."""
+    accept_rejects: bool = False
+    """Commit whatever the number of rejects."""
     replace: bool = False
     """Allow this plan to take the place of another plan's run in `out_uri`, which stays readable as `previous`."""
 
@@ -63,6 +79,8 @@ class ClassifySettings:
             raise SettingError(f"--shard-rows is {self.shard_rows}; it must be at least 1.")
         if self.workers is not None and self.workers < 1:
             raise SettingError(f"--workers is {self.workers}; it must be at least 1.")
+        if not 0 <= self.max_rejects <= 1:
+            raise SettingError(f"--max-rejects is {self.max_rejects:.4g}; it must be within 0% and 100%.")
         if self.layer is not None and self.runtime != "cpu":
             raise SettingError("A layer is named as in the ONNX graph, which CPUs run: use --runtime cpu with --layer.")
         if self.precision not in ("f32", "bf16"):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from fmnist_ray.decisions.decide import Answers
 from fmnist_ray.decisions.rule import DECISION_OF, REASONS, Judgements
@@ -38,6 +42,29 @@ def decision_columns(labels: pa.Array, answers: Answers, judgements: Judgements 
         pa.array(judgements.novelty, pa.float32()),
         pa.array(PHOTO_PROBLEMS).take(pa.array(found, mask=found < 0)),
     ]
+
+
+def read_judgements(decided: pa.Table, labels: Sequence[str], alarm_rate: float) -> Judgements:
+    """The inverse of `decision_columns` for rows that were judged with `alarm_rate`; `decided` has these columns."""
+    columns = {name: decided.column(name).combine_chunks() for name in DECISION_COLUMNS}
+    lists = columns["label_set"]
+    sets = np.zeros((len(decided), len(labels)), np.bool_)
+    sets[pc.list_parent_indices(lists).to_numpy(), _numbers(lists.flatten(), labels)] = True
+    novelty = columns["novelty"].to_numpy()
+    reasons = columns["decision_reason"]
+    return Judgements(
+        reasons=None if reasons.null_count else _numbers(reasons, REASONS).astype(np.int8),
+        label_sets=sets,
+        novelty=novelty,
+        novel=novelty <= np.float32(alarm_rate),
+        photo_problems=_numbers(columns["photo_problem"], PHOTO_PROBLEMS).astype(np.int8),
+    )
+
+
+def _numbers(texts: pa.Array, values: Sequence[str]) -> NDArray[np.int32]:
+    """The place of each text among `values`, -1 for null."""
+    places = pc.index_in(texts.cast(pa.string()), pa.array([str(value) for value in values]))
+    return np.asarray(places.fill_null(-1).to_numpy())
 
 
 def _label_lists(labels: pa.Array, probabilities: np.ndarray, sets: np.ndarray) -> pa.ListArray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ from fmnist_ray.config.classify import Runtime
 from fmnist_ray.distributed.session import connect
 from fmnist_ray.errors import ClusterError, WorkerDiedError
 from fmnist_ray.flows.shard import ShardOutcome, ShardWorker, WorkerSettings
+from fmnist_ray.store import ENVIRONMENT
 
 _DEATHS_IN_A_ROW = 4
 """Workers that may die one after the other, no shard ending between them, before the round ends: where no worker can
@@ -80,7 +82,8 @@ class RayExecutor:
 class _ShardActor:
     """A worker process: its `ShardWorker` keeps the plan and the model between shards."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, places: dict[str, str]) -> None:
+        os.environ.update(places)
         self._worker = ShardWorker(settings)
 
     def start(self) -> None:
@@ -96,12 +99,13 @@ class _Pool:
 
     def __init__(self, settings: WorkerSettings, gpu_share: float) -> None:
         self._settings = settings
+        self._places = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
         self._actor = ray.remote(num_cpus=1, num_gpus=gpu_share, max_restarts=0, max_task_retries=0)(_ShardActor)
         self._busy: dict[Any, tuple[Any, str | None]] = {}
 
     def add_worker(self) -> None:
         """Start a worker; it is given its first shard once it is up."""
-        actor: Any = self._actor.remote(self._settings)
+        actor: Any = self._actor.remote(self._settings, self._places)
         self._busy[actor.start.remote()] = actor, None
 
     def outcomes(self, pending: deque[str]) -> Iterator[ShardOutcome]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import ray
 
+from fmnist_ray.distributed.local_cluster import find_cluster
 from fmnist_ray.errors import ClusterError
 
 _OBJECT_STORE_BYTES = 200 << 20
@@ -23,17 +24,26 @@ _FOLDER_PREFIX = "fmnist-ray-"
 
 @contextlib.contextmanager
 def connect(address: str | None = None, *, num_cpus: int | None = None) -> Iterator[None]:
-    """A Ray to work on: the cluster at `address` or RAY_ADDRESS, else one of `num_cpus` CPUs (default: this machine's)
-    inside this command, which ends with it and leaves no file. Inside another `connect`, that one's Ray is used.
+    """A Ray to work on: the cluster at `address` or RAY_ADDRESS, else the local cluster if it runs, else one of
+    `num_cpus` CPUs (default: this machine's) inside this command, which ends with it and leaves no file. Inside another
+    `connect`, that one's Ray is used.
 
     Raises `ClusterError` when there is no cluster at the address, or none can be started.
     """
     if ray.is_initialized():
         yield
         return
-    address = address or os.environ.get("RAY_ADDRESS")
+    address = find_address(address)
     with _joined(address) if address else _embedded(num_cpus or os.cpu_count() or 1):
         yield
+
+
+def find_address(address: str | None = None) -> str | None:
+    """Where a command works: `address`, else RAY_ADDRESS, else the local cluster; None where there is none of them."""
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address is None and (cluster := find_cluster()) is not None:
+        return cluster.address
+    return address
 
 
 @contextlib.contextmanager

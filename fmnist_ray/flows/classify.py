@@ -3,48 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
-from fmnist_ray import errors
 from fmnist_ray.bundle.classifier import deciding_head
 from fmnist_ray.bundle.decisions import proven_thresholds
 from fmnist_ray.bundle.format import Bundle, node_uri, read_bundle
+from fmnist_ray.catalogue.carry import check_carriable
 from fmnist_ray.catalogue.commit import Commit, claim, commit_run, read_commit
 from fmnist_ray.catalogue.plan import Plan, make_plan
 from fmnist_ray.catalogue.reader import inspect_inputs, list_inputs
 from fmnist_ray.catalogue.receipts import Receipt, read_receipts
+from fmnist_ray.catalogue.results import open_results
 from fmnist_ray.config.classify import ClassifySettings
 from fmnist_ray.config.images import ImageLimits
 from fmnist_ray.decisions.counts import decisions_made
-from fmnist_ray.errors import AccessDeniedError, ChangedError, IncompleteError, InputError, WorkerDiedError
+from fmnist_ray.errors import SettingError
+from fmnist_ray.flows.budget import check_rejects
 from fmnist_ray.flows.report import write_report
 from fmnist_ray.flows.review_queue import write_queue
-from fmnist_ray.flows.shard import ShardOutcome, WorkerSettings
+from fmnist_ray.flows.rounds import Executor, complete, num_rows
+from fmnist_ray.flows.shard import WorkerSettings
 from fmnist_ray.reports.metrics import evaluate
 from fmnist_ray.reports.statistics import RunStatistics
 from fmnist_ray.store import Store, open_store
 
-_IDLE_ROUNDS = 3
-"""Rounds in a row that may end without one new receipt before the run gives up, to be resumed later."""
-_NOT_RETRIED = (InputError, ChangedError, AccessDeniedError)
-"""What another attempt can't change."""
-
-
-class Executor(Protocol):
-    """What runs shards in parallel; `distributed.executor` does it on Ray."""
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """`num_workers` and `runtime`."""
-
-    def run(self, settings: WorkerSettings, shard_ids: Sequence[str]) -> Iterator[ShardOutcome]:
-        """The outcomes of the shards, in any order. `WorkerDiedError` when the workers can't go on."""
+_CARRIED_ANYWAY = ("image_prefixes", "since")
+"""Promises that say nothing of what an image is answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +48,8 @@ class RunSummary:
     committed: bool
     num_rows: int
     num_predictions: int
+    num_carried: int
+    """Predictions that are those of the run that `--since` names."""
     num_rejects: int
     rejects_by_reason: dict[str, int]
     num_shards: int
@@ -87,26 +78,44 @@ def classify(
     The same call resumes a run that was ended in any way, and is quick when there is nothing left to do: the executor
     is opened only for shards without a receipt. `on_progress` is told the finished and the planned number of rows.
     Raises `InputError` for what can't be used, `OutputTakenError` when the place holds another plan's run,
-    `IncompleteError` when shards are left.
+    `RejectBudgetError` when more rows are rejected than allowed, `IncompleteError` when shards are left.
     """
     started = time.perf_counter()
     bundle = read_bundle(settings.bundle)
-    catalogue_uri, planned = _plan(settings, bundle)
+    return run_plan(settings, bundle, _plan(settings, bundle), open_executor, on_progress=on_progress, started=started)
+
+
+def run_plan(
+    settings: ClassifySettings,
+    bundle: Bundle,
+    planned: Plan,
+    open_executor: Callable[[], AbstractContextManager[Executor]],
+    *,
+    on_progress: Callable[[int, int], None] | None,
+    started: float,
+) -> RunSummary:
+    """Carry out a plan, from the claim of its place to the report; `started` is the `time.perf_counter` of the command.
+    Errors as of `classify`."""
     out = open_store(settings.out_uri)
     plan = claim(out, planned, replace=settings.replace)
     worker = WorkerSettings(
-        out_uri=out.uri, plan_id=plan.plan_id, catalogue_uri=catalogue_uri, bundle_uri=node_uri(settings.bundle)
+        out_uri=out.uri,
+        plan_id=plan.plan_id,
+        catalogue_uri=planned.catalogue_uri,  # where it is now: the stored plan may come from another machine
+        bundle_uri=node_uri(settings.bundle),
     )
     commit = read_commit(out)
     resumed = len(plan.shards)
     if commit is None or commit.plan_id != plan.plan_id:
         receipts = read_receipts(out, plan)
-        resumed, before = len(receipts), _num_rows(receipts)
+        resumed, before = len(receipts), num_rows(receipts)
         facts: dict[str, Any] = {"num_workers": None, "runtime": None}
         if resumed < len(plan.shards):
             with open_executor() as executor:
-                receipts = _complete(out, plan, receipts, worker, executor, on_progress or (lambda done, total: None))
+                receipts = complete(out, plan, receipts, worker, executor, on_progress or (lambda done, total: None))
                 facts = dict(executor.facts)
+        if not settings.accept_rejects:
+            check_rejects(out, receipts, max_share=settings.max_rejects)
         facts |= _facts(settings, bundle, plan, time.perf_counter() - started, plan.num_rows - before)
         commit = commit_run(out, plan, receipts, statistics=_merged(receipts, bundle), facts=facts)
     report_uri = write_report(out, commit)
@@ -114,12 +123,11 @@ def classify(
     return _summary(out, plan, commit, resumed=resumed, elapsed_s=elapsed_s, report_uri=report_uri)
 
 
-def _plan(settings: ClassifySettings, bundle: Bundle) -> tuple[str, Plan]:
-    """Root of the catalogue, and the plan over it."""
+def _plan(settings: ClassifySettings, bundle: Bundle) -> Plan:
     catalogue, infos = list_inputs(settings.catalogue_uri)
-    inputs, columns = inspect_inputs(catalogue, infos, settings.columns)
+    inputs, columns = inspect_inputs(catalogue, infos, settings.columns, fetches=True)
     head = deciding_head(bundle, settings.head)
-    promises = {
+    promises: dict[str, Any] = {
         "bundle_digest": bundle.digest,
         "labels": list(bundle.spec.labels),
         "table": settings.table,
@@ -129,60 +137,31 @@ def _plan(settings: ClassifySettings, bundle: Bundle) -> tuple[str, Plan]:
         "thresholds": proven_thresholds(bundle, settings.promises, head),
         "precision": settings.precision,
         "limits": dataclasses.asdict(ImageLimits()),
+        "image_prefixes": [open_store(prefix).uri for prefix in settings.image_prefixes],
     }
-    plan = make_plan(
+    promises["since"] = _since(settings, promises)
+    return make_plan(
         catalogue_uri=catalogue.uri,
         inputs=inputs,
         columns=columns.to_dict(),
         promises=promises,
         shard_rows=settings.shard_rows,
     )
-    return catalogue.uri, plan
 
 
-def _complete(
-    out: Store,
-    plan: Plan,
-    receipts: dict[str, Receipt],
-    worker: WorkerSettings,
-    executor: Executor,
-    on_progress: Callable[[int, int], None],
-) -> dict[str, Receipt]:
-    """Run rounds over the shards without a receipt until all have one. After trouble they are taken in another order,
-    so that a shard which ends its worker does not keep the same others from their turn."""
-    order = random.Random(plan.plan_id)
-    idle_rounds, trouble = 0, ""
-    while pending := [shard.id for shard in plan.shards if shard.id not in receipts]:
-        if trouble:
-            order.shuffle(pending)
-        if idle_rounds == _IDLE_ROUNDS:
-            raise IncompleteError(
-                f"{len(pending)} of {len(plan.shards)} shards could not be done, {pending[0]} among them "
-                f"({trouble.rstrip('. ')}). What is done is kept: run the same command again to resume."
-            )
-        done = _num_rows(receipts)
-        on_progress(done, plan.num_rows)
-        try:
-            for outcome in executor.run(worker, pending):
-                if outcome.error is not None:
-                    trouble = _judge(outcome)
-                done += outcome.num_rows
-                on_progress(done, plan.num_rows)
-        except WorkerDiedError as error:
-            trouble = str(error)
-        found = read_receipts(out, plan)
-        idle_rounds = 0 if len(found) > len(receipts) else idle_rounds + 1
-        receipts = found
-    return receipts
-
-
-def _judge(outcome: ShardOutcome) -> str:
-    """The sentence of an attempt that failed; raised where another attempt can't end otherwise."""
-    kind = getattr(errors, outcome.error_kind or "", None)
-    message = outcome.error or ""
-    if isinstance(kind, type) and issubclass(kind, _NOT_RETRIED):
-        raise kind(message)
-    return message if kind else f"{outcome.error_kind}: {message}"
+def _since(settings: ClassifySettings, promises: Mapping[str, Any]) -> dict[str, str] | None:
+    """The committed run whose answers are carried over; None where it answers otherwise than this one would."""
+    if settings.since_uri is None:
+        return None
+    earlier, out = open_store(settings.since_uri), open_store(settings.out_uri)
+    if earlier.uri == out.uri:
+        raise SettingError("--since names the place of --out: give each night a place of its own.")
+    results = open_results(settings.since_uri)
+    check_carriable(results)
+    plan_id = results.commit.plan_id
+    before = Plan.from_json(earlier.get(f"plan/{plan_id}.json")).promises
+    changed = [name for name in promises if name not in _CARRIED_ANYWAY and promises[name] != before.get(name)]
+    return None if changed else {"uri": earlier.uri, "plan_id": plan_id}
 
 
 def _merged(receipts: Mapping[str, Receipt], bundle: Bundle) -> dict[str, Any]:
@@ -190,10 +169,6 @@ def _merged(receipts: Mapping[str, Receipt], bundle: Bundle) -> dict[str, Any]:
     for receipt in receipts.values():
         total.merge(RunStatistics.from_dict(receipt.statistics))
     return total.to_dict()
-
-
-def _num_rows(receipts: Mapping[str, Receipt]) -> int:
-    return sum(receipt.num_rows for receipt in receipts.values())
 
 
 def _facts(settings: ClassifySettings, bundle: Bundle, plan: Plan, elapsed_s: float, num_rows: int) -> dict[str, Any]:
@@ -229,6 +204,7 @@ def _summary(out: Store, plan: Plan, commit: Commit, *, resumed: int, elapsed_s:
         committed=True,
         num_rows=commit.num_rows,
         num_predictions=commit.num_predictions,
+        num_carried=statistics.num_carried,
         num_rejects=commit.num_rejects,
         rejects_by_reason=dict(statistics.rejects_by_reason),
         decisions=decisions_made(statistics.decisions),

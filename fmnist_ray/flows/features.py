@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from fmnist_ray.catalogue.results import open_results
 from fmnist_ray.config.classify import ClassifySettings
 from fmnist_ray.errors import SettingError
-from fmnist_ray.flows.classify import Executor, RunSummary, classify
+from fmnist_ray.flows.classify import RunSummary, classify
+from fmnist_ray.flows.rounds import Executor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,9 +41,9 @@ def write_queue(store: Store, commit: Commit) -> str | None:
     store.put(queue_key(commit.plan_id, "parquet"), encode_table(table))
     shown = table.slice(0, _SHOWN).to_pylist()
     plan = Plan.from_json(store.get(f"plan/{commit.plan_id}.json"))
-    cells = read_chosen(plan, [(row["input_file"], row["input_row"]) for row in shown])
+    images = read_chosen(plan, [(row["input_file"], row["input_row"]) for row in shown])
     limits = ImageLimits()
-    pictures = [thumbnail(cell, limits) if isinstance(cell, bytes) else None for cell in cells]
+    pictures = [None if image is None else thumbnail(image, limits) for image in images]
     rows = [QueuedRow(row=row, thumbnail=picture) for row, picture in zip(shown, pictures, strict=True)]
     page = queue_key(commit.plan_id, "html")
     num_audit = int(pc.sum(table.column("audit")).as_py() or 0)

@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
-from fmnist_ray.bundle.classifier import CellAnswers, Classifier, open_classifier
+from fmnist_ray.bundle.classifier import Classifier, open_classifier
 from fmnist_ray.bundle.format import read_bundle
-from fmnist_ray.catalogue.plan import InputFile, Plan, Shard
-from fmnist_ray.catalogue.reader import Columns, RowBatch, read_rows
-from fmnist_ray.catalogue.receipts import Receipt, write_shard
-from fmnist_ray.catalogue.samples import Sample, SampleKeeper, row_orders
-from fmnist_ray.catalogue.writer import ShardTables, encode_table
-from fmnist_ray.config.classify import Precision, Runtime, Table
+from fmnist_ray.catalogue.carry import EarlierAnswers
+from fmnist_ray.catalogue.columns import Columns
+from fmnist_ray.catalogue.fetch import ImageFetcher
+from fmnist_ray.catalogue.plan import Plan, Shard
+from fmnist_ray.catalogue.reader import read_rows
+from fmnist_ray.catalogue.receipts import write_shard
+from fmnist_ray.catalogue.results import open_results
+from fmnist_ray.catalogue.samples import SampleKeeper
+from fmnist_ray.config.classify import Precision, Runtime
 from fmnist_ray.config.decisions import Promises
 from fmnist_ray.config.images import ImageLimits
-from fmnist_ray.decisions.counts import count_judgements
-from fmnist_ray.errors import ParityError
-from fmnist_ray.images.thumbnail import thumbnail
-from fmnist_ray.labels import known_label_ids, label_index
-from fmnist_ray.reports.statistics import RunStatistics
-from fmnist_ray.schema import SAMPLES, Reason
+from fmnist_ray.errors import CatalogueError, ImageRejected, ParityError
+from fmnist_ray.flows.shard_rows import ShardRows
+from fmnist_ray.schema import Reason
 from fmnist_ray.store import open_store
 
 _SAMPLES_PER_KIND = 20
 """Rows of each kind that a run keeps to show; spread over its shards, but at least a few of each."""
 _FEW = 3
-_REASONS = {reason: -1 - number for number, reason in enumerate(Reason)}
+_DEADLY = ImageRejected(Reason.WORKER_DIED, "it ends every process that decodes it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +42,8 @@ class WorkerSettings:
     bundle_uri: str
     runtime: Runtime = "cpu"
     """Set by the executor, which knows what the cluster has."""
+    deadly_rows: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """By shard: rows that end whoever decodes them; they are rejected unseen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +65,19 @@ class ShardWorker:
         self._catalogue = open_store(settings.catalogue_uri)
 
     def run(self, shard_id: str) -> ShardOutcome:
-        """Classify a shard. Never raises: what goes wrong is the outcome of this attempt, for the driver to judge."""
+        """Classify a shard. Never raises: what goes wrong is the outcome of this attempt, for the driver to judge.
+
+        An id that names a part of a planned shard is a trial: its rows are classified, and nothing is written.
+        """
         try:
-            receipt = self._attempt(self._shards[shard_id])
+            shard = self._shards.get(shard_id) or Shard.from_id(shard_id)
+            try:
+                num_rows = self._attempt(shard)
+            except CatalogueError:  # it was readable when it was planned: a bit may have flipped on the way
+                num_rows = self._attempt(shard)
         except Exception as error:  # noqa: BLE001 an exception that left a worker would end the round of all shards
             return ShardOutcome(shard=shard_id, num_rows=0, error=str(error), error_kind=type(error).__name__)
-        return ShardOutcome(shard=shard_id, num_rows=receipt.num_rows)
+        return ShardOutcome(shard=shard_id, num_rows=num_rows)
 
     @cached_property
     def _plan(self) -> Plan:
@@ -101,114 +107,36 @@ class ShardWorker:
             promises=Promises(**promises["decisions"]),
         )
 
-    def _attempt(self, shard: Shard) -> Receipt:
+    @cached_property
+    def _fetcher(self) -> ImageFetcher:
+        promises = self._plan.promises
+        max_bytes = ImageLimits(**promises["limits"]).max_bytes
+        return ImageFetcher(self._catalogue.uri, promises["image_prefixes"], max_bytes=max_bytes)
+
+    @cached_property
+    def _earlier(self) -> EarlierAnswers | None:
+        since = self._plan.promises["since"]
+        return EarlierAnswers(open_results(since["uri"], plan_id=since["plan_id"])) if since else None
+
+    def _attempt(self, shard: Shard) -> int:
+        """Number of rows that the receipt counts."""
         file = self._plan.inputs[shard.file]
         per_kind = max(_FEW, -(-_SAMPLES_PER_KIND // len(self._plan.shards)))
         columns, table = Columns.from_dict(self._plan.columns), self._plan.promises["table"]
-        work = _ShardWork(self._classifier, table, file, columns, SampleKeeper(per_kind))
-        batches = read_rows(self._catalogue, file, shard, work.columns)
+        work = ShardRows(self._classifier, table, file, columns, SampleKeeper(per_kind), self._earlier)
+        deadly = self._settings.deadly_rows.get(shard.id, ())
+        batches = self._fetcher.fetched(read_rows(self._catalogue, file, shard, work.columns))
         while True:
             started = time.perf_counter()
             rows = next(batches, None)
             work.statistics.add_seconds("read_s", time.perf_counter() - started)
             if rows is None:
                 break
-            work.add(rows)
+            work.add(rows.rejecting(deadly, _DEADLY))
+        if shard.id not in self._shards:
+            return shard.num_rows
         started = time.perf_counter()
         tables = work.encode(num_rows=shard.num_rows)
         work.statistics.add_seconds("write_s", time.perf_counter() - started)
-        return write_shard(self._out, self._plan, shard, uuid.uuid4().hex[:12], tables, work.statistics.to_dict())
-
-
-class _ShardWork:
-    """Everything that one attempt gathers on its way through the rows."""
-
-    def __init__(
-        self, classifier: Classifier, table: Table, file: InputFile, columns: Columns, samples: SampleKeeper
-    ) -> None:
-        labels = classifier.labels
-        self.columns = columns
-        self.statistics = RunStatistics.empty(len(labels))
-        self._classifier = classifier
-        self._file = file
-        self._label_ids = label_index(labels)
-        self._tables = ShardTables(
-            table=table,
-            input_file=file.key,
-            bundle_digest=classifier.digest,
-            labels=labels,
-            kept=columns.keep,
-        )
-        self._samples = samples
-
-    def add(self, rows: RowBatch) -> None:
-        """Classify one batch of rows and take its answers into the tables, the statistics and the samples."""
-        answers = self._classifier.answer(rows.images)
-        truth = self._true_label_ids(rows)
-        started = time.perf_counter()
-        self._tables.add(rows, answers, truth)
-        self._count(rows, answers, truth)
-        self._sample(rows, answers, truth)
-        self.statistics.add_seconds("write_s", time.perf_counter() - started)
-
-    def encode(self, *, num_rows: int) -> dict[str, tuple[bytes, int]]:
-        """Parquet bytes and row count of each of the shard's tables."""
-        tables = self._tables.encode(num_rows=num_rows)
-        if samples := self._samples.chosen():
-            limits = self._classifier.limits
-            for sample in samples:
-                sample["thumbnail"] = thumbnail(sample.pop("cell"), limits)
-            table = pa.Table.from_pylist(samples, SAMPLES)
-            tables["samples"] = encode_table(table), len(table)
-        return tables
-
-    def _count(self, rows: RowBatch, answers: CellAnswers, truth: NDArray[np.int64] | None) -> None:
-        statistics = self.statistics
-        known = None if truth is None else truth[answers.positions]
-        statistics.add_predictions(answers.label_ids, answers.confidences, known)
-        if answers.svm is not None:
-            statistics.add_heads(answers.label_ids, answers.cnn.label_ids, answers.svm.label_ids, known)
-        if answers.judgements is not None:
-            statistics.decisions.update(count_judgements(answers.answers.label_ids, answers.judgements, known))
-        statistics.add_images(answers.pixels)
-        statistics.add_rejects(reject.reason for reject in answers.rejects)
-        statistics.num_null_ids += rows.ids.null_count
-        statistics.bytes_read += sum(len(cell) for cell in rows.images if isinstance(cell, bytes))
-        for step in ("prepare_s", "score_s", "decide_s"):
-            statistics.add_seconds(step, getattr(answers, step))
-
-    def _sample(self, rows: RowBatch, answers: CellAnswers, truth: NDArray[np.int64] | None) -> None:
-        """Offer the rows by kind: right (or not known to be wrong) per class, wrong per pair, rejects per reason."""
-        orders = row_orders(self._file.key, rows.first_row, len(rows))
-        predicted = np.full(len(rows), -1, np.int64)
-        predicted[answers.positions] = answers.label_ids
-        kinds = predicted.copy()
-        if truth is not None:
-            wrong = (truth >= 0) & (predicted >= 0) & (truth != predicted)
-            kinds[wrong] = (truth[wrong] + 1) * len(self._classifier.labels) + predicted[wrong]
-        rejects = {reject.position: reject for reject in answers.rejects}
-        for position, reject in rejects.items():
-            kinds[position] = _REASONS[Reason(reject.reason)]
-        confidences = dict(zip(answers.positions.tolist(), answers.confidences.tolist(), strict=True))
-
-        def describe(position: int) -> Sample:
-            reject = rejects.get(position)
-            return {
-                "product_id": rows.ids[position].as_py(),
-                "input_file": self._file.key,
-                "input_row": rows.first_row + position,
-                "label_id": int(predicted[position]) if reject is None else None,
-                "confidence": confidences.get(position),
-                "true_label_id": int(truth[position]) if truth is not None and truth[position] >= 0 else None,
-                "reason": None if reject is None else str(reject.reason),
-                "detail": None if reject is None else reject.detail,
-                "cell": rows.images[position],
-            }
-
-        self._samples.offer(kinds, orders, describe)
-
-    def _true_label_ids(self, rows: RowBatch) -> NDArray[np.int64] | None:
-        """Ids of the catalogue's own labels, -1 where there is none or it is none of the bundle's."""
-        if rows.labels is None:
-            return None
-        return np.array(known_label_ids(rows.labels, self._label_ids), np.int64)
+        attempt = uuid.uuid4().hex[:12]
+        return write_shard(self._out, self._plan, shard, attempt, tables, work.statistics.to_dict()).num_rows

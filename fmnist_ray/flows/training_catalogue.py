@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fmnist_ray.catalogue.columns import Columns
 from fmnist_ray.catalogue.plan import InputFile, Shard
-from fmnist_ray.catalogue.reader import Columns, inspect_inputs, list_inputs, read_cells, read_rows
+from fmnist_ray.catalogue.reader import inspect_inputs, list_inputs, read_cells, read_rows
 from fmnist_ray.config.classify import ColumnNames
 from fmnist_ray.config.images import ImageLimits, Preparation
 from fmnist_ray.config.train import TrainingSource, TrainSettings

@@ -40,13 +40,16 @@ class PreparedBatch:
 
 
 def prepare_batch(cells: Sequence[object], preparation: Preparation, limits: ImageLimits) -> PreparedBatch:
-    """Decode and prepare a column of encoded images. A cell that fails costs nothing but its reject."""
+    """Decode and prepare a column of encoded images. A cell that fails costs nothing but its reject; one that was
+    rejected before, which an `ImageRejected` in its place says, keeps its reason."""
     size = preparation.size
     pixels = np.empty((len(cells), preparation.channels, size, size), np.uint8)
     positions: list[int] = []
     rejects: list[Reject] = []
     for position, cell in enumerate(cells):
         try:
+            if isinstance(cell, ImageRejected):
+                raise cell
             decoded = decode_image(cell, limits, min_side=size)  # type: ignore[arg-type]  # other types are rejected
         except ImageRejected as error:
             rejects.append(Reject(position, error.reason, error.detail))

@@ -15,6 +15,7 @@ from fmnist_ray.networks.architectures import ENSEMBLE, build_network
 from fmnist_ray.networks.batches import Batches, MemoryBatches
 from fmnist_ray.networks.checkpoint import TrainState, final_weights, prefixed
 from fmnist_ray.networks.data import LabelledImages, StreamedImages
+from fmnist_ray.networks.memory import keep_freed_memory
 from fmnist_ray.networks.network import Network
 from fmnist_ray.networks.training import EpochMetrics, TrainingRun, World
 
@@ -63,6 +64,7 @@ class TrainingJob:
             from fmnist_ray.networks.backbones import load_pretrained  # torchvision takes seconds to import
 
             load_pretrained(network, self.settings.architecture)
+        keep_freed_memory()
         if batches is None:
             assert isinstance(self.train, LabelledImages), "streamed images need batches"
             batches = MemoryBatches(

@@ -113,6 +113,52 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> tuple[Dot, ...]:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineChart:
+    """Lines over two axes; `paths` lie in a box of 100 x 100 that the page stretches."""
+
+    paths: tuple[str, ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    height: int
+
+
+def line_chart(
+    lines: Sequence[tuple[Sequence[float], Sequence[float]]],
+    *,
+    x_ticks: Sequence[float],
+    y_ticks: Sequence[float],
+    x_root: bool = False,
+    height: int = 240,
+) -> LineChart:
+    """Lines through points (x, y); each axis spans its ticks, and `x_root` gives the left end of its axis more room,
+    by the square root."""
+
+    def across(value: float) -> float:
+        share = (value - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
+        return round(100 * (math.sqrt(max(share, 0)) if x_root else share), 2)
+
+    def down(value: float) -> float:
+        share = (value - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
+        return round(100 * (1 - min(max(share, -0.02), 1.02)), 2)
+
+    return LineChart(
+        paths=tuple(
+            "M" + "L".join(f"{across(x):g} {down(y):g}" for x, y in zip(xs, ys, strict=True)) for xs, ys in lines
+        ),
+        x_ticks=tuple(Tick(at=across(value), value=value) for value in x_ticks),
+        y_ticks=tuple(Tick(at=round(down(value) * height / 100, 1), value=value) for value in y_ticks),
+        height=height,
+    )
+
+
+def round_ticks(top: float, most: int = 6) -> list[float]:
+    """Round numbers from 0 to just above `top`, at most about `most` of them."""
+    step = 10.0 ** math.floor(math.log10(top)) if top > 0 else 1.0
+    step = next(unit for share in (0.1, 0.2, 0.5, 1, 2, 5) if top <= (unit := share * step) * (most - 1))
+    return [round(step * number, 10) for number in range(max(1, math.ceil(top / step - 1e-9)) + 1)]
+
+
 def sparkline(counts: Sequence[int]) -> str:
     """An SVG path of bars, one unit wide and 10 high at most, on a square-root scale."""
     top = max(counts, default=0) or 1

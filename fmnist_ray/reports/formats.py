@@ -36,6 +36,31 @@ def percent(share: float | None, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f}{THIN}%"
 
 
+def share(value: float) -> str:
+    """A share on an axis: 5 %, 0.5 %."""
+    return f"{100 * value:g}{THIN}%"
+
+
+def points(difference: float) -> str:
+    """A difference of two shares in percentage points, with its sign."""
+    return f"{100 * difference:+.2f}".replace("-", "\u2212")
+
+
+def chance(value: float) -> str:
+    """A probability of a test: three digits, and nothing below 0.001."""
+    return f"<{THIN}0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def evidence(value: float) -> str:
+    """An e-value: two digits, and nothing above 10,000."""
+    return ">\u202f10,000" if value > 10_000 else f"{value:,.0f}" if value >= 10 else f"{value:.2f}"
+
+
+def tenths(value: float | None) -> str:
+    """A number with one digit."""
+    return NOTHING if value is None else f"{value:,.1f}"
+
+
 def score(value: float | None) -> str:
     """A score or confidence in 0..1 with three digits."""
     return NOTHING if value is None else f"{value:.3f}"

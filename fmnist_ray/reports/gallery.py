@@ -78,6 +78,11 @@ class Gallery:
         shown = [example for example in self._examples if example.picture is not None]
         return _pick(shown, wanted, lambda example: (example.true_label, example.label), most=7, budget_bytes=400_000)
 
+    def first(self, most: int, *, budget_bytes: int = 250_000) -> list[Example]:
+        """The first predictions with a picture, whatever they are."""
+        shown = [example for example in self._examples if example.picture is not None]
+        return _pick(shown, [True], lambda example: True, most=most, budget_bytes=budget_bytes)[0]
+
     def by_reason(self, wanted: Sequence[str]) -> list[list[Example]]:
         """Rejects for each of some reasons, with or without a picture."""
         return _pick(self._examples, wanted, lambda example: example.reason, most=4, budget_bytes=150_000)

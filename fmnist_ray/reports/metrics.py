@@ -37,6 +37,10 @@ class ClassMetrics:
     """Share of the rows that have this label that were given it."""
     f1: float | None
     """Harmonic mean of precision and recall."""
+    precision_low: float | None
+    precision_high: float | None
+    recall_low: float | None
+    recall_high: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +78,12 @@ class Evaluation:
     accuracy_high: float
     macro_f1: float
     """Mean F1 of the classes that occur."""
+    macro_precision: float
+    macro_recall: float
+    weighted_f1: float
+    """Mean F1, each class weighted by its true rows."""
+    weighted_precision: float
+    weighted_recall: float
     expected_calibration_error: float
     """Mean distance of confidence and accuracy over the bins, weighted by their rows (Naeini et al., AAAI 2015)."""
     classes: tuple[ClassMetrics, ...]
@@ -97,14 +107,18 @@ def evaluate(statistics: RunStatistics) -> Evaluation | None:
         for entry in reliability
         if entry.mean_confidence is not None and entry.accuracy is not None
     ]
-    scores = [entry.f1 for entry in classes if entry.f1 is not None]
     return Evaluation(
         num_labelled=num_labelled,
         num_correct=num_correct,
         accuracy=num_correct / num_labelled,
         accuracy_low=low,
         accuracy_high=high,
-        macro_f1=sum(scores) / len(scores),
+        macro_f1=_mean(classes, "f1"),
+        macro_precision=_mean(classes, "precision"),
+        macro_recall=_mean(classes, "recall"),
+        weighted_f1=_mean(classes, "f1", weighted=True),
+        weighted_precision=_mean(classes, "precision", weighted=True),
+        weighted_recall=_mean(classes, "recall", weighted=True),
         expected_calibration_error=sum(gaps) / num_labelled,
         classes=classes,
         reliability=reliability,
@@ -137,17 +151,33 @@ def class_metrics(confusion: Counts) -> tuple[ClassMetrics, ...]:
     columns = zip(
         confusion.sum(axis=1).tolist(), confusion.sum(axis=0).tolist(), np.diag(confusion).tolist(), strict=True
     )
-    return tuple(
-        ClassMetrics(
-            num_true=true,
-            num_predicted=predicted,
-            num_correct=correct,
-            precision=_ratio(correct, predicted),
-            recall=_ratio(correct, true),
-            f1=_ratio(2 * correct, true + predicted),
-        )
-        for true, predicted, correct in columns
+    return tuple(_class_metrics(*column) for column in columns)
+
+
+def _class_metrics(num_true: int, num_predicted: int, num_correct: int) -> ClassMetrics:
+    precision_low, precision_high = interval(num_correct, num_predicted) if num_predicted else (None, None)
+    recall_low, recall_high = interval(num_correct, num_true) if num_true else (None, None)
+    return ClassMetrics(
+        num_true=num_true,
+        num_predicted=num_predicted,
+        num_correct=num_correct,
+        precision=_ratio(num_correct, num_predicted),
+        recall=_ratio(num_correct, num_true),
+        f1=_ratio(2 * num_correct, num_true + num_predicted),
+        precision_low=precision_low,
+        precision_high=precision_high,
+        recall_low=recall_low,
+        recall_high=recall_high,
     )
+
+
+def _mean(classes: tuple[ClassMetrics, ...], name: str, *, weighted: bool = False) -> float:
+    """Mean of a figure over the classes that have it."""
+    found = [
+        (value, entry.num_true if weighted else 1) for entry in classes if (value := getattr(entry, name)) is not None
+    ]
+    weight = sum(share for _, share in found)
+    return sum(value * share for value, share in found) / weight if weight else 0.0
 
 
 def reliability_bins(statistics: RunStatistics) -> tuple[ReliabilityBin, ...]:

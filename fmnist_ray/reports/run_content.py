@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from fmnist_ray.labels import Labels
+from fmnist_ray.reports.accuracy_content import accuracy_content
 from fmnist_ray.reports.decision_content import decision_content
 from fmnist_ray.reports.gallery import Gallery
 from fmnist_ray.reports.head_content import head_content
-from fmnist_ray.reports.metrics import CONFIDENCE_LEVEL, Evaluation, evaluate
+from fmnist_ray.reports.metrics import evaluate
 from fmnist_ray.reports.statistics import NUM_BRIGHTNESS_BINS, NUM_CONFIDENCE_BINS, RunStatistics
 
 REPORT_VERSION = 1
 """Raised whenever a key of `report.json` changes its meaning or goes away."""
 
-_NUM_PAIRS_SHOWN = 8
 _NUM_CLASSES_SHOWN = 30
 _CONFIDENCE_BANDS = (0.0, 0.5, 0.8, 0.9, 1.0)
 
@@ -32,10 +31,11 @@ def run_content(run: dict[str, Any], statistics: RunStatistics, gallery: Gallery
         "num_rejects": statistics.num_rejects,
         "predictions_share": _share(statistics.num_predictions, statistics.num_rows),
         "rejects_share": _share(statistics.num_rejects, statistics.num_rows),
+        "num_carried": statistics.num_carried,
         "num_null_ids": statistics.num_null_ids,
         "bytes_read": statistics.bytes_read,
         "rejects": _rejects(statistics, gallery),
-        "evaluation": None if evaluation is None else _evaluation(evaluation, statistics, gallery, labels),
+        "evaluation": None if evaluation is None else accuracy_content(evaluation, statistics, gallery, labels),
         "classes": _classes(statistics, gallery, labels),
         "confidence": _confidence(statistics),
         "heads": head_content(statistics),
@@ -70,26 +70,6 @@ def _rejects(statistics: RunStatistics, gallery: Gallery) -> list[dict[str, Any]
         }
         for (reason, num_rejects), shown in zip(reasons, examples, strict=True)
     ]
-
-
-def _evaluation(evaluation: Evaluation, statistics: RunStatistics, gallery: Gallery, labels: Labels) -> dict[str, Any]:
-    pairs = [(labels[pair.true_id], labels[pair.predicted_id]) for pair in evaluation.confused[:_NUM_PAIRS_SHOWN]]
-    worst = zip(evaluation.confused, pairs, gallery.by_confusion(pairs), strict=False)
-    return {
-        **{
-            name: value for name, value in dataclasses.asdict(evaluation).items() if name not in ("classes", "confused")
-        },
-        "confidence_level": CONFIDENCE_LEVEL,
-        "classes": [
-            {"label": label, **dataclasses.asdict(metrics)}
-            for label, metrics in zip(labels, evaluation.classes, strict=True)
-        ],
-        "confusion": statistics.label_confusion.tolist(),
-        "worst_pairs": [
-            {"true_label": true, "label": label, "num_rows": pair.num_rows, "share": pair.share, "examples": shown}
-            for pair, (true, label), shown in worst
-        ],
-    }
 
 
 def _classes(statistics: RunStatistics, gallery: Gallery, labels: Labels) -> list[dict[str, Any]]:

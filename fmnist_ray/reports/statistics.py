@@ -54,6 +54,8 @@ class RunStatistics:
     """Rejects by reason."""
     nanoseconds_by_step: Counter[str] = field(default_factory=Counter)
     """Time spent by step, summed over workers; `seconds_by_step` gives it in seconds."""
+    num_carried: int = 0
+    """Predictions that are an earlier run's."""
     heads: Counter[str] = field(default_factory=Counter)
     """How often the two heads of a bundle with an SVM agree, and who is right; see `add_heads`."""
     decisions: Counter[str] = field(default_factory=Counter)
@@ -173,6 +175,7 @@ class RunStatistics:
             total += getattr(other, name)
         self.rejects_by_reason.update(other.rejects_by_reason)
         self.nanoseconds_by_step.update(other.nanoseconds_by_step)
+        self.num_carried += other.num_carried
         self.heads.update(other.heads)
         self.decisions.update(other.decisions)
         self.num_null_ids += other.num_null_ids
@@ -184,6 +187,7 @@ class RunStatistics:
             "num_labels": self.num_labels,
             "rejects_by_reason": dict(sorted(self.rejects_by_reason.items())),
             "nanoseconds_by_step": dict(sorted(self.nanoseconds_by_step.items())),
+            "num_carried": self.num_carried,
             "heads": dict(sorted(self.heads.items())),
             "decisions": dict(sorted(self.decisions.items())),
             "num_null_ids": self.num_null_ids,
@@ -203,6 +207,7 @@ class RunStatistics:
                 statistics,
                 rejects_by_reason=Counter(content["rejects_by_reason"]),
                 nanoseconds_by_step=Counter(content["nanoseconds_by_step"]),
+                num_carried=content["num_carried"],
                 heads=Counter(content["heads"]),
                 decisions=Counter(content.get("decisions", {})),
                 num_null_ids=content["num_null_ids"],

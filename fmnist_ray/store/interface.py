@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from fmnist_ray.errors import TooLargeError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectInfo:
@@ -25,6 +27,12 @@ class ObjectInfo:
     """Time of the last write, in seconds since 1970."""
 
 
+def check_size(uri: str, size_bytes: int, max_bytes: int | None) -> None:
+    """`TooLargeError` for an object of more than `max_bytes`."""
+    if max_bytes is not None and size_bytes > max_bytes:
+        raise TooLargeError(f"{uri} has {size_bytes:,} bytes, more than the {max_bytes:,} allowed")
+
+
 class Store(Protocol):
     """Objects below one root. Every method raises `AccessDeniedError` where a permission is missing and `StoreError`
     for a failure that may pass; `get`, `info` and `read_range` raise `NotFoundError`."""
@@ -33,8 +41,8 @@ class Store(Protocol):
     def uri(self) -> str:
         """The root as a user would write it."""
 
-    def get(self, key: str) -> bytes:
-        """The whole object."""
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
+        """The whole object; `TooLargeError`, without reading it, where it has more than `max_bytes`."""
 
     def info(self, key: str) -> ObjectInfo:
         """Size and etag, without the content."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from fmnist_ray.errors import AccessDeniedError, ChangedError, NotFoundError, SettingError, StoreError
-from fmnist_ray.store.interface import ObjectInfo
+from fmnist_ray.store.interface import ObjectInfo, check_size
 
 STAGING_PREFIX = ".staging-"
 """Unfinished writes carry this name; listings leave them out."""
@@ -26,9 +27,10 @@ class LocalStore:
     def uri(self) -> str:
         return str(self._root)
 
-    def get(self, key: str) -> bytes:
-        with self._errors(key, "read"):
-            return self._path(key).read_bytes()
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
+        with self._errors(key, "read"), self._path(key).open("rb") as file:
+            check_size(str(self._path(key)), os.fstat(file.fileno()).st_size, max_bytes)
+            return file.read()
 
     def info(self, key: str) -> ObjectInfo:
         with self._errors(key, "read"):
@@ -109,6 +111,8 @@ class LocalStore:
         except PermissionError as error:
             raise AccessDeniedError(f"No permission to {action} {path}: grant it, or name another place.") from error
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG and action != "write":
+                raise NotFoundError(f"{path} does not exist: no file has so long a name.") from error
             raise StoreError(f"Could not {action} {path}: {error.strerror or error}.") from error
 
 

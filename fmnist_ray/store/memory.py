@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 from fmnist_ray.errors import ChangedError, NotFoundError
-from fmnist_ray.store.interface import ObjectInfo
+from fmnist_ray.store.interface import ObjectInfo, check_size
 
 
 class MemoryStore:
@@ -17,8 +17,10 @@ class MemoryStore:
         self.uri = uri
         self._objects: dict[str, tuple[bytes, float]] = {}
 
-    def get(self, key: str) -> bytes:
-        return self._entry(key)[0]
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
+        data = self._entry(key)[0]
+        check_size(f"{self.uri}/{key}", len(data), max_bytes)
+        return data
 
     def info(self, key: str) -> ObjectInfo:
         data, modified_s = self._entry(key)

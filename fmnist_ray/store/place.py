@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -9,6 +10,8 @@ from urllib.parse import unquote, urlsplit
 from fmnist_ray.errors import SettingError
 from fmnist_ray.store.interface import Store
 from fmnist_ray.store.local import LocalStore
+
+_BUCKET_ROOT = re.compile(r"s3://[^/]*/?")
 
 
 def _open_local(uri: str) -> Store:
@@ -19,11 +22,21 @@ def _open_file_uri(uri: str) -> Store:
     return LocalStore(unquote(urlsplit(uri).path))
 
 
-_OPENERS: dict[str, Callable[[str], Store]] = {"": _open_local, "file": _open_file_uri}
+def _open_s3(uri: str) -> Store:
+    from fmnist_ray.store.s3 import S3Store  # boto3 takes a third of a second, and most runs do without
+
+    return S3Store(uri)
+
+
+_OPENERS: dict[str, Callable[[str], Store]] = {"": _open_local, "file": _open_file_uri, "s3": _open_s3}
+
+ENVIRONMENT = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")
+"""Variables that say where stores are. What starts processes on other machines hands them on; credentials it does not:
+each machine has its own."""
 
 
 def open_store(uri: str) -> Store:
-    """The store rooted at `uri`: a path, or `file://`. Nothing is touched yet; `SettingError` for other schemes."""
+    """The store rooted at `uri`: a path, `file://` or `s3://`. Nothing is touched yet; `SettingError` for any other."""
     scheme, separator, _ = uri.partition("://")
     opener = _OPENERS.get(scheme if separator else "")
     if opener is None:
@@ -33,7 +46,10 @@ def open_store(uri: str) -> Store:
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """Folder and name of the object that `uri` names, so that `open_store(folder)` can read `name`."""
+    """Folder and name of the object that `uri` names, so that `open_store(folder)` can read `name`. A bucket is a
+    folder; its name is empty."""
+    if _BUCKET_ROOT.fullmatch(uri):
+        return uri.rstrip("/"), ""
     folder, separator, name = uri.rstrip("/").rpartition("/")
     if not separator:
         return ".", name

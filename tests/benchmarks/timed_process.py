@@ -1,4 +1,4 @@
-"""One command as a process of its own: how long it took, and how much memory its Ray workers had at their peak."""
+"""One command as a process of its own: how long it took, and how much memory it and its Ray workers had at most."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ class TimedProcess:
     """Load average of the last minute, before it started."""
     peak_worker_bytes: int
     """Largest resident set of one worker process. 0 where none was seen."""
+    peak_command_bytes: int
+    """Largest resident set of the command's own process."""
 
 
 def timed_process(command: Sequence[str], *, worker: str, folder: Path, timeout_s: float) -> TimedProcess:
@@ -66,6 +68,7 @@ def timed_process(command: Sequence[str], *, worker: str, folder: Path, timeout_
         elapsed_s=elapsed_s,
         load_before=load_before,
         peak_worker_bytes=family.peak_worker_bytes,
+        peak_command_bytes=family.peak_command_bytes,
     )
 
 
@@ -74,6 +77,7 @@ class _Family:
 
     def __init__(self, worker: str) -> None:
         self.peak_worker_bytes = 0
+        self.peak_command_bytes = 0
         self._worker = worker
         self._members: set[psutil.Process] = set()
 
@@ -81,6 +85,7 @@ class _Family:
         """Note who is there now, and the peak of each worker so far."""
         with contextlib.suppress(psutil.NoSuchProcess):
             self._members.update(process.children(recursive=True))
+            self.peak_command_bytes = max(self.peak_command_bytes, _peak_bytes(process))
         for member in self._members:
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError):
                 if self._worker in " ".join(member.cmdline()):

@@ -149,11 +149,11 @@ def test_the_sample_comes_from_all_over(
 
 
 def test_what_a_run_would_refuse(tmp_path: Path) -> None:
-    put(tmp_path / "good" / "a.parquet", {"product_id": ["1"], "image": [png()]})
-    with pytest.raises(CatalogueError, match="no column 'photo'; it has product_id, image"):
+    put(tmp_path / "good" / "a.parquet", {"product_id": ["1"], "image": [png()], "size": [1]})
+    with pytest.raises(CatalogueError, match="no column 'photo'; it has product_id, image, size"):
         check(tmp_path / "good", image="photo")
-    with pytest.raises(CatalogueError, match="'product_id' .* holds string; it must hold encoded image bytes"):
-        check(tmp_path / "good", image="product_id")
+    with pytest.raises(CatalogueError, match="'size' .* holds int64; it must hold encoded image bytes"):
+        check(tmp_path / "good", image="size")
     with pytest.raises(CatalogueError, match="No catalogue at"):
         check(tmp_path / "nothing")
 

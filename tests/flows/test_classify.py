@@ -19,7 +19,8 @@ from PIL import Image
 
 import fmnist_ray
 from fmnist_ray.bundle.format import MANIFEST, read_bundle, write_bundle
-from fmnist_ray.config.classify import ClassifySettings, ColumnNames
+from fmnist_ray.catalogue.plan import Shard
+from fmnist_ray.config.classify import ClassifySettings, ColumnNames, parse_share
 from fmnist_ray.errors import (
     BundleError,
     CatalogueError,
@@ -27,6 +28,7 @@ from fmnist_ray.errors import (
     IncompleteError,
     OutputTakenError,
     ParityError,
+    RejectBudgetError,
     SettingError,
     VerifyError,
 )
@@ -125,10 +127,92 @@ def test_a_shard_that_always_kills_its_worker_ends_the_run_and_keeps_the_rest(
         run(folder, in_process(lambda shard: shard == poison), shard_rows=10)
     status = run_status(str(out))
     assert not status.committed
-    assert (status.num_shards_done, status.num_rows_done) == (5, 50)
+    done = status.num_shards_done  # the poison may come first in three rounds in a row, by chance
+    assert 2 <= done <= 5
+    assert status.num_rows_done == 10 * done
     with pytest.raises(IncompleteError, match="No committed run"):
         fmnist_ray.open_results(str(out))
-    assert run(folder, shard_rows=10).num_shards_resumed == 5
+    assert run(folder, shard_rows=10).num_shards_resumed == done
+
+
+def deadly(*rows: int, part: int = 0) -> Any:
+    """`kills` for rows of one input file that end whoever decodes them."""
+
+    def kills(shard_id: str, worker: Any) -> bool:
+        shard = Shard.from_id(shard_id)
+        spared = worker.deadly_rows.get(shard_id, ())
+        return shard.file == part and any(shard.start <= row < shard.stop and row not in spared for row in rows)
+
+    return kills
+
+
+@pytest.mark.parametrize("rows", [(20,), (0, 59), (33, 34, 35)])
+def test_rows_that_end_their_worker_are_found_and_rejected_and_the_rest_survives(
+    run: Run, catalogue: Any, pngs: list[bytes], in_process: Any, out: Path, rows: tuple[int, ...]
+) -> None:
+    executor = in_process(kills=deadly(*rows))
+    summary = run(catalogue({"image": pngs}), executor, shard_rows=20)
+    assert summary.rejects_by_reason == {"worker_died": len(rows)}
+    results = fmnist_ray.open_results(str(out))
+    assert results.rejects().column("input_row").to_pylist() == list(rows)
+    assert results.predictions().column("input_row").to_pylist() == sorted({*range(60)} - {*rows})
+    assert verify_run(str(out)).num_rows == 60
+    assert len(executor.rounds) <= 2 + 2 * 5 + 1  # twice each shard, halves down to a row, all of it once more
+    assert len(list((out / "data" / summary.plan_id).glob("*.predictions.parquet"))) == 3
+
+
+def test_a_worker_that_dies_of_something_else_blames_no_row(
+    run: Run, catalogue: Any, pngs: list[bytes], in_process: Any
+) -> None:
+    deaths = iter([True, True, True])
+    summary = run(catalogue({"image": pngs[:20]}), in_process(kills=lambda *_: next(deaths, False)), shard_rows=20)
+    assert (summary.num_predictions, summary.num_rejects) == (20, 0)
+
+
+def test_where_no_worker_can_live_no_row_is_blamed(
+    run: Run, catalogue: Any, pngs: list[bytes], in_process: Any
+) -> None:
+    folder = catalogue({"image": pngs})
+    with pytest.raises(IncompleteError, match="same command again"):
+        run(folder, in_process(kills=lambda *_: True), shard_rows=20)
+    assert run(folder, shard_rows=20).num_rejects == 0
+
+
+def test_too_many_rejects_are_not_committed_before_somebody_has_looked(
+    run: Run, catalogue: Any, pngs: list[bytes], in_process: Any, out: Path
+) -> None:
+    cells = [*pngs[:30], *([b"<html>"] * 20), b"", *pngs[30:]]
+    folder = catalogue({"product_id": [f"p{number}" for number in range(81)], "image": cells})
+    with pytest.raises(RejectBudgetError) as caught:
+        run(folder, shard_rows=30)
+    assert caught.value.exit_code == 3
+    assert "21 of 81 rows are rejected (unsupported_format 20, empty 1), more than --max-rejects 0.02" in str(
+        caught.value
+    )
+    assert "row 30 of part-0.parquet, product p30: unsupported_format" in str(caught.value)
+    assert not run_status(str(out)).committed
+    executor = in_process()
+    assert run(folder, executor, max_rejects=0.26).num_rejects == 21
+    assert executor.rounds == []
+
+
+def test_accepted_rejects_are_committed_and_a_few_are_always_fine(run: Run, catalogue: Any, pngs: list[bytes]) -> None:
+    folder = catalogue({"image": [b""] * 20})
+    assert run(folder).num_rejects == 20
+    pq.write_table(pa.table({"image": [b""] * 50}), folder / "part-1.parquet")
+    assert run(folder, accept_rejects=True, replace=True).num_rejects == 70
+
+
+@pytest.mark.parametrize(("text", "share"), [("2%", 0.02), ("0.5", 0.5), ("0", 0.0), ("100%", 1.0)])
+def test_a_share_is_written_as_people_do(text: str, share: float) -> None:
+    assert parse_share(text) == share
+
+
+def test_a_share_that_is_none_is_refused() -> None:
+    with pytest.raises(SettingError, match="write 2% or 0.02"):
+        parse_share("few")
+    with pytest.raises(SettingError, match="--max-rejects is 2;"):
+        ClassifySettings(catalogue_uri="c", out_uri="o", max_rejects=2)
 
 
 def test_labels_give_accuracy_and_columns_are_kept(run: Run, catalogue: Any, pngs: list[bytes], out: Path) -> None:
@@ -269,11 +353,11 @@ def test_a_broken_data_page_stops_the_run_and_names_the_file(
 
 
 def test_wrong_columns_are_named_with_those_there_are(run: Run, catalogue: Any, pngs: list[bytes]) -> None:
-    folder = catalogue({"photo": pngs, "image_url": ["x"] * 60})
-    with pytest.raises(CatalogueError, match=r"no column 'image'; it has photo, image_url"):
+    folder = catalogue({"photo": pngs, "price": [1] * 60})
+    with pytest.raises(CatalogueError, match=r"no column 'image'; it has photo, price"):
         run(folder)
-    with pytest.raises(CatalogueError, match="must hold encoded image bytes"):
-        run(folder, columns=ColumnNames(image="image_url"))
+    with pytest.raises(CatalogueError, match="must hold encoded image bytes .* or names of images"):
+        run(folder, columns=ColumnNames(image="price"))
     with pytest.raises(CatalogueError, match="no column 'sku'"):
         run(folder, columns=ColumnNames(image="photo", id="sku"))
     assert run(folder, columns=ColumnNames(image="photo")).num_rows == 60

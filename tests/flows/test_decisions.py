@@ -31,6 +31,7 @@ from fmnist_ray.heads.search import run_here
 from fmnist_ray.heads.svm import SvmHead
 from fmnist_ray.images.encode import encode_png
 from fmnist_ray.labels import FASHION_MNIST
+from fmnist_ray.schema import DECISION_COLUMNS
 
 PROMISES = Promises(min_precision=0.9, coverage=0.9)
 
@@ -138,6 +139,58 @@ def test_a_promise_is_part_of_the_plan(calibrated: Path, tmp_path: Path, in_proc
     strict = dataclasses.replace(settings, promises=Promises(min_precision=0.9995))
     with pytest.raises(RefusedError, match=r"there are 1,\d+, and about [\d,]+ like them would be needed"):
         classify(strict, lambda: nullcontext(in_process()))
+
+
+def test_carried_rows_keep_their_decisions_and_count(calibrated: Path, tmp_path: Path, in_process: Any) -> None:
+    first, more = photos(300, 2), photos(340, 2)
+    more["image"][300:] = photos(40, 7)["image"]
+    blank = encode_png(np.full((28, 28), 90, np.uint8))
+    for rows in (first, more):
+        rows["image"].append(blank)
+        rows["label"].append(None)
+    settings = ClassifySettings(
+        catalogue_uri=write(tmp_path / "first", first), out_uri=str(tmp_path / "one"), bundle=str(calibrated),
+        promises=PROMISES,
+    )  # fmt: skip
+    classify(settings, lambda: nullcontext(in_process()))
+    second = dataclasses.replace(
+        settings,
+        catalogue_uri=write(tmp_path / "second", more),
+        out_uri=str(tmp_path / "two"),
+        since_uri=settings.out_uri,
+    )
+    carried = classify(second, lambda: nullcontext(in_process()))
+    afresh = dataclasses.replace(second, out_uri=str(tmp_path / "afresh"), since_uri=None)
+    expected = classify(afresh, lambda: nullcontext(in_process()))
+    assert (carried.num_carried, carried.num_predictions, expected.num_carried) == (301, 341, 0)
+    assert carried.decisions == expected.decisions
+    assert all(carried.decisions.values())
+    names = ["input_row", "label", "confidence", *DECISION_COLUMNS]
+    found, same = (fmnist_ray.open_results(run.out_uri) for run in (second, afresh))
+    assert found.predictions().select(names).equals(same.predictions().select(names))
+    assert found.commit.statistics["decisions"] == same.commit.statistics["decisions"]
+    loose = dataclasses.replace(second, out_uri=str(tmp_path / "loose"), promises=Promises(min_precision=0.85))
+    assert classify(loose, lambda: nullcontext(in_process())).num_carried == 0
+
+
+def test_the_queue_shows_images_that_the_catalogue_only_names(
+    calibrated: Path, tmp_path: Path, in_process: Any
+) -> None:
+    images = photos(40, 2)["image"]
+    catalogue = Path(write(tmp_path / "catalogue", {"image": [f"{number}.png" for number in range(40)]}))
+    for number, image in enumerate(images):
+        (catalogue / f"{number}.png").write_bytes(image)
+    settings = ClassifySettings(
+        catalogue_uri=str(catalogue), out_uri=str(tmp_path / "out"), bundle=str(calibrated), promises=PROMISES
+    )
+    summary = classify(settings, lambda: nullcontext(in_process()))
+    assert summary.review_uri is not None
+    assert Path(summary.review_uri).read_text().count("data:image/png") == 40
+    csv = tmp_path / "decided.csv"
+    csv.write_text("input_file,input_row,reviewed_label\npart.parquet,7,Bag\npart.parquet,3,none\n")
+    outcome = import_review(str(tmp_path / "out"), str(csv))
+    reviewed = pq.read_table(Path(outcome.reviewed_uri) / "reviewed.parquet")
+    assert reviewed.column("image").to_pylist() == [images[3], images[7]]
 
 
 def test_a_bundle_without_held_out_rows_works_and_says_what_it_lacks(

@@ -12,6 +12,29 @@ import pytest
 from PIL import Image
 
 from fmnist_ray.labels import FASHION_MNIST, Labels
+from fmnist_ray.reports.describe_page import (
+    ClassContent,
+    DescribeFacts,
+    DescribeReport,
+    DuplicateContent,
+    ShownRow,
+    describe_report,
+)
+from fmnist_ray.reports.drift import judge_nights
+from fmnist_ray.reports.drift_page import DriftReport, NightFacts, drift_report
+from fmnist_ray.reports.duplicates import Pair
+from fmnist_ray.reports.evaluation_content import (
+    CorruptionAccuracy,
+    CorruptionTable,
+    EvaluationFacts,
+    Pictured,
+    ScoredRows,
+    evaluation_content,
+)
+from fmnist_ray.reports.evaluation_page import EvaluationReport
+from fmnist_ray.reports.explain_page import Explained, ExplainReport, HeatMap, explain_report
+from fmnist_ray.reports.gallery import Gallery
+from fmnist_ray.reports.label_errors import Suspect
 from fmnist_ray.reports.run_page import RunFacts, RunReport, run_report
 from fmnist_ray.reports.statistics import RunStatistics
 from fmnist_ray.schema import SAMPLES, Reason
@@ -85,6 +108,207 @@ def make_report(
     for row, values in enumerate(rows):
         values.update(input_file=f"{text}part-{row % 4}.parquet", input_row=row, order=int(generator.integers(2**63)))
     return run_report(facts, statistics, pa.Table.from_pylist(rows, SAMPLES), labels)
+
+
+def make_gallery(labels: Labels, *, text: str = "", side: int = 28, rows: int = 60, wrong: bool = False) -> Gallery:
+    """Made-up examples of all labels."""
+    generator = np.random.default_rng(1)
+    samples = [
+        {
+            "product_id": f"{text}p-{row}",
+            "input_file": f"{text}part.parquet",
+            "input_row": row,
+            "label_id": row % len(labels),
+            "confidence": float(generator.random()),
+            "true_label_id": (row + wrong) % len(labels),
+            "thumbnail": png(generator, side),
+            "order": row,
+        }
+        for row in range(rows)
+    ]
+    return Gallery(pa.Table.from_pylist(samples, SAMPLES), labels)
+
+
+def make_evaluation(
+    *, labels: Labels = FASHION_MNIST, text: str = "", compared: bool = True, num_rows: int = 2_000
+) -> EvaluationReport:
+    """The report of a made-up evaluation, with every section; `text` is put into every string from outside."""
+    generator = np.random.default_rng(0)
+    truth = generator.integers(0, len(labels), num_rows)
+    answers = []
+    for sharpness in (6, 5):
+        scores = np.eye(len(labels))[truth] * sharpness + generator.normal(0, 2, (num_rows, len(labels)))
+        weights = np.exp(scores)
+        probabilities = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+        answers.append(
+            ScoredRows(
+                probabilities=probabilities,
+                label_ids=scores.argmax(axis=1),
+                confidences=probabilities.max(axis=1),
+                truth=truth,
+            )
+        )
+    facts = EvaluationFacts(
+        bundle_uri=f"{text}default",
+        bundle_digest="ab" * 32,
+        architecture="bn_cnn",
+        num_parameters=241_994,
+        data_uri=f"{text}/catalogues/autumn",
+        num_rows=num_rows + 5,
+        num_unlabelled=3,
+        num_rejects=2,
+        against_uri=f"{text}candidate" if compared else None,
+        against_digest="cd" * 32 if compared else None,
+        evaluated_at="2026-11-21T03:14:07+00:00",
+        elapsed_s=8.1,
+        program_version="0.1.0",
+    )
+    table = CorruptionTable(
+        num_rows=num_rows,
+        clean=0.93,
+        against_clean=0.91 if compared else None,
+        rows=(
+            CorruptionAccuracy(
+                name="impulse_noise",
+                accuracy=(0.9, 0.8, 0.62, 0.3, 0.11),
+                against=(0.8, 0.7, 0.5, 0.3, 0.1) if compared else None,
+            ),
+            CorruptionAccuracy(name="flip_left_right", accuracy=(0.92,), against=(0.8,) if compared else None),
+        ),
+    )
+    pictured = Pictured(
+        pairs=make_gallery(labels, text=text, wrong=True),
+        surest_mistakes=make_gallery(labels, text=text, wrong=True),
+        least_sure=make_gallery(labels, text=text),
+        right=make_gallery(labels, text=text),
+        flips={(a, b): make_gallery(labels, text=text, rows=7) for a in range(3) for b in range(3) if a != b},
+    )
+    kinds = {f"{text}season": [f"{text}{'summer' if row % 3 else 'winter'}" for row in range(num_rows)]}
+    content = evaluation_content(
+        facts, answers[0], labels, pictured, kinds=kinds, corruptions=table, against=answers[1] if compared else None
+    )
+    return EvaluationReport(content)
+
+
+def make_night(generator: np.random.Generator, num_labels: int, *, odd: bool = False) -> RunStatistics:
+    """The statistics of a night of 5,000 rows; an odd one is brighter, has rejects and half of one class."""
+    statistics = RunStatistics.empty(num_labels)
+    label_ids = generator.integers(0, num_labels, 5_000)
+    if odd:
+        label_ids[:2_500] = num_labels - 1
+    statistics.add_predictions(label_ids, generator.beta(2 if odd else 6, 1, 5_000))
+    low = 120 if odd else 0
+    statistics.add_images(generator.integers(low, low + 100, (5_000, 1), np.uint8))
+    statistics.add_rejects([Reason.TRUNCATED] * (400 if odd else 20))
+    return statistics
+
+
+def make_drift(*, labels: Labels = FASHION_MNIST, text: str = "", odd: bool = True) -> DriftReport:
+    """The drift report of a made-up odd night after three even ones."""
+    generator = np.random.default_rng(0)
+    nights = [make_night(generator, len(labels), odd=odd and number == 3) for number in range(4)]
+    facts = [
+        NightFacts(
+            out_uri=f"{text}nights/{number}",
+            plan_id=f"plan-{number}",
+            bundle_digest="ab" * 32 if number else "cd" * 32,
+            committed_at=f"2026-11-2{number}T03:14:07+00:00",
+        )
+        for number in range(4)
+    ]
+    verdicts = judge_nights(nights[0], nights[1:], labels)
+    return drift_report(facts, nights, verdicts, make_gallery(labels, text=text), labels)
+
+
+def make_explanation(*, labels: Labels = FASHION_MNIST, text: str = "") -> ExplainReport:
+    """Made-up explanations of two images."""
+    generator = np.random.default_rng(0)
+    maps = tuple(
+        HeatMap(method=method, heat=png(generator, 168), overlay=png(generator, 168))
+        for method in ("grad-cam", "gradient", "occlusion")
+    )
+    explained = [
+        Explained(
+            name=f"{text}p-{number}",
+            label=labels[0],
+            true_label=labels[number],
+            confidence=0.8,
+            picture=png(generator, 168),
+            maps=maps,
+        )
+        for number in range(2)
+    ]
+    return explain_report(
+        explained,
+        bundle_uri=f"{text}default",
+        bundle_digest="ab" * 32,
+        data_uri=f"{text}catalogue",
+        program_version="0.1.0",
+        filters=png(generator, 460),
+        activations=png(generator, 460),
+    )
+
+
+def make_description(*, labels: Labels = FASHION_MNIST, text: str = "") -> DescribeReport:
+    """The description of a made-up data set, with every section."""
+    generator = np.random.default_rng(0)
+
+    def row(number: int) -> ShownRow:
+        label = None if number == 3 else labels[number % len(labels)]
+        return ShownRow(name=f"{text}p-{number}", label=label, png=png(generator, 28))
+
+    facts = DescribeFacts(
+        data_uri=f"{text}catalogue",
+        against_uri=f"{text}other",
+        bundle_uri=f"{text}default",
+        bundle_digest="ab" * 32,
+        num_rows=9_000,
+        num_looked_at=5_000,
+        num_rejects=2,
+        similarity=0.98,
+        elapsed_s=3.2,
+        program_version="0.1.0",
+    )
+    classes = [
+        ClassContent(
+            label=label,
+            num_rows=500,
+            brightness=73.2,
+            contrast=81.0,
+            examples=tuple(row(number) for number in range(9)),
+            mean_image=png(generator, 28),
+            map_points=generator.random((100, 2)),
+        )
+        for label in labels
+    ]
+    twins = DuplicateContent(
+        num_pairs=40,
+        num_rows=70,
+        num_contradicting=2,
+        pairs=tuple((Pair(number, number + 1, 0.99), row(number), row(number + 1)) for number in range(8)),
+    )
+    suspects = [(Suspect(number, 0, 1, 0.02, 0.91), row(number)) for number in range(12)]
+    counts = generator.integers(0, 9_000, 256)
+    return describe_report(facts, classes, counts, (0.4, 0.2), twins, twins, suspects, 31, labels)
+
+
+PAGES: dict[str, Callable[..., bytes]] = {
+    "evaluation": lambda **options: make_evaluation(**options).to_html(),
+    "drift": lambda **options: make_drift(**options).to_html(),
+    "explanation": lambda **options: make_explanation(**options).to_html(),
+    "description": lambda **options: make_description(**options).files()["describe.html"],
+}
+
+
+@pytest.fixture(scope="session")
+def page_of() -> Callable[..., bytes]:
+    """A page of a kind, made up: `page_of("drift", text=...)`."""
+    return lambda kind, **options: PAGES[kind](**options)
+
+
+@pytest.fixture(scope="session")
+def evaluation_of() -> Callable[..., EvaluationReport]:
+    return make_evaluation
 
 
 @pytest.fixture(scope="session")

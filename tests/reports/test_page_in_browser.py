@@ -154,6 +154,25 @@ def test_an_ordinary_page(report_of: Callable[..., RunReport], tmp_path: Path, d
     assert (_brightness(measured[0]["background"]) < _brightness(measured[0]["ink"])) == dark
 
 
+KINDS = ("evaluation", "drift", "explanation", "description")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_page(page_of: Callable[..., bytes], tmp_path: Path, kind: str) -> None:
+    check(looked_at(page_of(kind), tmp_path))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_page_with_hostile_text(
+    page_of: Callable[..., bytes], tmp_path: Path, kind: str, hostile: str
+) -> None:
+    labels = tuple(f"{hostile if number % 2 else 'y' * 1_000}{number}" for number in range(10))
+    page = page_of(kind, text=hostile * 20, labels=labels)
+    assert b"<script" not in page
+    assert b"<img src=x" not in page
+    check(looked_at(page, tmp_path, dark=True))
+
+
 def test_a_page_of_hostile_text(report_of: Callable[..., RunReport], tmp_path: Path, hostile: str) -> None:
     labels = tuple(f"{hostile if number % 2 else 'y' * 10_000}{number}" for number in range(10))
     check(looked_at(report_of(text=hostile * 100, labels=labels).to_html(), tmp_path))

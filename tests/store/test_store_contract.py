@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fmnist_ray.errors import AccessDeniedError, ChangedError, NotFoundError, SettingError
+from fmnist_ray.errors import AccessDeniedError, ChangedError, NotFoundError, SettingError, TooLargeError
 from fmnist_ray.store import RangeFile, Store, open_store, split_uri
 from fmnist_ray.store.local import STAGING_PREFIX, LocalStore
 from fmnist_ray.store.memory import MemoryStore
 
 
-@pytest.fixture(params=["memory", "local"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return MemoryStore() if request.param == "memory" else LocalStore(tmp_path / "root")
+@pytest.fixture(params=["memory", "local", "ministack", "moto"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, use_s3: Callable[..., None]) -> Store:
+    if request.param == "memory":
+        return MemoryStore()
+    if request.param == "local":
+        return LocalStore(tmp_path / "root")
+    server = request.getfixturevalue(request.param)
+    use_s3(server)
+    return open_store(f"s3://{server.new_bucket()}/some/root/")
 
 
 def test_a_put_is_read_back_and_replaced_by_the_next(store: Store) -> None:
@@ -63,6 +70,30 @@ def test_what_is_not_there_is_not_found(store: Store) -> None:
         with pytest.raises(NotFoundError):
             store.info(key)
     store.delete("nothing")
+
+
+def test_whoever_names_no_object_finds_none(store: Store) -> None:
+    store.put("folder/file", b"")
+    for key in ("", "folder/"):
+        with pytest.raises(NotFoundError):
+            store.info(key)
+
+
+def test_keys_and_content_may_be_anything(store: Store) -> None:
+    for key in ("a b/ü%20+&?#.parquet", "x=1/y=é", "empty"):
+        data = b"" if key == "empty" else key.encode() * 100_000
+        store.put(key, data)
+        assert store.get(key) == data
+        assert store.info(key).size_bytes == len(data)
+    assert len(list(store.list())) == 3
+
+
+def test_an_object_that_is_too_large_is_not_read(store: Store) -> None:
+    store.put("x", b"12345")
+    assert store.get("x", max_bytes=5) == b"12345"
+    with pytest.raises(TooLargeError, match="5 bytes, more than the 4 allowed"):
+        store.get("x", max_bytes=4)
+    assert store.get("x") == b"12345"
 
 
 def test_list_is_by_prefix_and_sorted(store: Store) -> None:
@@ -124,5 +155,12 @@ def test_places(tmp_path: Path) -> None:
     assert split_uri("/a/b/c.parquet") == ("/a/b", "c.parquet")
     assert split_uri("c.parquet") == (".", "c.parquet")
     assert split_uri("file:///c/") == ("file://", "c")
+    assert open_store("s3://some.bucket/a//").uri == "s3://some.bucket/a"
+    assert split_uri("s3://bucket/a/b.parquet") == ("s3://bucket/a", "b.parquet")
+    assert split_uri("s3://bucket/a/") == ("s3://bucket", "a")
+    assert split_uri("s3://bucket/") == ("s3://bucket", "")
+    for wrong in ("s3://", "s3://A_B/x", "s3:///x"):
+        with pytest.raises(SettingError, match="no S3 bucket"):
+            open_store(wrong)
     with pytest.raises(SettingError, match="ftp://"):
         open_store("ftp://host/x")

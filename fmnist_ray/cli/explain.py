@@ -1,0 +1,52 @@
+"""`explain`: where a bundle looks."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+import typer
+
+from fmnist_ray.cli import options
+from fmnist_ray.cli.console import Output, failures
+
+EPILOG = (
+    "Example: fmnist-ray explain default fashion-mnist-test --row 12 --row 4500 --out why. DATA may also be a finished "
+    "run, whose rows are named by --id, or one image file."
+)
+
+
+def explain(
+    bundle: Annotated[str, typer.Argument(help="A shipped bundle's name, or a bundle's path or URI.")],
+    data: Annotated[str, typer.Argument(help="A catalogue, fashion-mnist-test, a finished run, or an image file.")],
+    out: Annotated[str, typer.Option(help="Where the page and the PNGs go.")],
+    row: Annotated[list[int] | None, typer.Option(help="A row, counted from 0; again for more. Default: 8.")] = None,
+    product_id: Annotated[list[str] | None, typer.Option("--id", help="A product id; again for more.")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="grad-cam, gradient or occlusion; again for more. Default: all.")
+    ] = None,
+    image_column: Annotated[str, typer.Option(help="Encoded image bytes.")] = "image",
+    json_mode: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Show what in an image decided its label: heat maps, and the network's first layer."""
+    output = Output(json_mode=json_mode)
+    with failures(output, verbose=verbose):
+        from fmnist_ray.config.classify import ColumnNames
+        from fmnist_ray.config.explain import METHODS, ExplainSettings, Method
+        from fmnist_ray.flows.explain import explain as explain_images
+
+        settings = ExplainSettings(
+            bundle=bundle,
+            data_uri=data,
+            out_uri=out,
+            columns=ColumnNames(image=image_column),
+            rows=tuple(row or ()),
+            ids=tuple(product_id or ()),
+            methods=cast(tuple[Method, ...], tuple(method or METHODS)),
+        )
+        summary = explain_images(settings)
+        images = summary.report.content["images"]
+        rows = [(entry["name"], entry["label"], f"{entry['confidence']:.3f}", entry["true_label"]) for entry in images]
+        output.table("Explained", ("image", "label", "confidence", "true label"), rows)
+        output.note(f"Report: {summary.report_uri}")
+        output.result({"report_uri": summary.report_uri, "files": summary.files, "images": images})

@@ -1,0 +1,123 @@
+"""`nightly`: the night of a date, for a scheduler."""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from fmnist_ray.cli import options
+from fmnist_ray.cli.classify import show_summary
+from fmnist_ray.cli.console import Output, failures
+
+if TYPE_CHECKING:
+    from fmnist_ray.config.nightly import NightlySettings
+    from fmnist_ray.flows.nightly import NightSummary
+    from fmnist_ray.flows.rounds import Executor
+
+EPILOG = (
+    "Example: fmnist-ray nightly 'catalogues/{date}' --root nights. Start it as often and as late as you like: the "
+    "same night resumes, or finds its work done. Exit codes: 0 published, 1 failed, 2 wrong input, 3 refused (too many "
+    "rejects, or another plan's night), 4 incomplete: start it again."
+)
+
+
+def nightly(
+    catalogue: Annotated[str, typer.Argument(help="The night's catalogue; {date} in it stands for the date.")],
+    root: Annotated[str, typer.Option(help="Where nights go: ROOT/DATE, and ROOT/_NEWEST.json.")],
+    date: Annotated[str | None, typer.Option(help="today (UTC), yesterday, or as 2026-11-20.")] = None,
+    bundle: options.Bundle = "default",
+    id_column: Annotated[str | None, typer.Option(help="Product id. Default: product_id, if there.")] = None,
+    image_column: Annotated[str, typer.Option(help="Encoded image bytes, or places of images.")] = "image",
+    images: options.Images = "",
+    label_column: options.LabelColumn = None,
+    keep: Annotated[str, typer.Option(help="Other columns to copy through, separated by commas.")] = "",
+    full: Annotated[bool, typer.Option("--full", help="Also what the night before has classified.")] = False,
+    max_rejects: Annotated[str, typer.Option(help="Share of rejected rows that is still committed.")] = "2%",
+    accept_rejects: Annotated[bool, typer.Option("--accept-rejects", help="Whatever the number of rejects.")] = False,
+    workers: Annotated[int | None, typer.Option(help="Worker processes. Default: one per CPU, or per GPU.")] = None,
+    runtime: Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="What computes.")] = "auto",
+    precision: Annotated[Literal["f32", "bf16"], typer.Option(help="Arithmetic of the network.")] = "f32",
+    replace: Annotated[bool, typer.Option("--replace", help="The catalogue of the date has changed: redo it.")] = False,
+    webhook: Annotated[
+        str | None,
+        typer.Option(envvar="FMNIST_RAY_WEBHOOK", help="Is told how the night went. May be secret: use the variable."),
+    ] = None,
+    address: options.Address = None,
+    json_mode: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Classify the catalogue of a date into a folder of its own, and publish it as the newest night."""
+    output = Output(json_mode=json_mode)
+    with failures(output, verbose=verbose):
+        from fmnist_ray.config.classify import ClassifySettings, ColumnNames, parse_share
+        from fmnist_ray.config.nightly import NightlySettings, parse_date
+
+        columns = ColumnNames(
+            id=id_column, image=image_column, label=label_column, keep=tuple(name for name in keep.split(",") if name)
+        )
+        run = ClassifySettings(
+            catalogue_uri=catalogue,
+            out_uri=root,
+            bundle=bundle,
+            columns=columns,
+            image_prefixes=tuple(prefix for prefix in images.split(",") if prefix),
+            precision=precision,
+            runtime=None if runtime == "auto" else runtime,
+            workers=workers,
+            max_rejects=parse_share(max_rejects),
+            accept_rejects=accept_rejects,
+            replace=replace,
+        )
+        night = parse_date(date, today=datetime.now(UTC).date())
+        settings = NightlySettings(root_uri=root, date=night, run=run, full=full)
+        _publish(settings, webhook, output, address=address)
+
+
+def _publish(settings: NightlySettings, webhook: str | None, output: Output, *, address: str | None) -> None:
+    from fmnist_ray.errors import FmnistRayError
+    from fmnist_ray.reports.webhook import check_webhook
+
+    if webhook:
+        check_webhook(webhook)
+    night = f"Night {settings.date} of {settings.root_uri}"
+    try:
+        summary = _run(settings, output, address=address)
+    except FmnistRayError as error:
+        facts = {"date": str(settings.date), "exit_code": error.exit_code, "error": str(error)}
+        _tell(webhook, f"{night} failed: {error}", facts, output)
+        raise
+    show_summary(summary.run, output)
+    published = {"night": summary.date, "readers get": summary.newest_date, "root": settings.root_uri}
+    output.facts("Published", published)
+    facts = {"exit_code": 0, **dataclasses.asdict(summary)}
+    counts = f"{summary.run.num_predictions:,} predictions, {summary.run.num_rejects:,} rejects"
+    _tell(webhook, f"{night} is published: {counts}.", facts, output)
+    output.result(facts)
+
+
+def _run(settings: NightlySettings, output: Output, *, address: str | None) -> NightSummary:
+    from fmnist_ray.flows.nightly import nightly as run_night
+
+    def open_executor() -> AbstractContextManager[Executor]:
+        from fmnist_ray.distributed.executor import open_executor as on_ray
+
+        return on_ray(address=address, runtime=settings.run.runtime, workers=settings.run.workers)
+
+    with output.progress("rows") as on_progress:
+        return run_night(settings, open_executor, on_progress=on_progress)
+
+
+def _tell(webhook: str | None, text: str, facts: dict[str, Any], output: Output) -> None:
+    """Post to the webhook, if there is one. A night is not less done because nobody could be told."""
+    from fmnist_ray.errors import SourceError
+    from fmnist_ray.reports.webhook import post_webhook
+
+    if webhook:
+        try:
+            post_webhook(webhook, text, facts)
+        except SourceError as error:
+            output.note(f"warning: {error}")

@@ -1,0 +1,1 @@
+"""The endpoint as a web application: requests in, answers or problems out. Knows nothing of Ray."""

@@ -1,0 +1,144 @@
+"""The web application: every route of the endpoint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import PlainTextResponse
+
+from fmnist_ray import __version__
+from fmnist_ray.bundle.classifier import Classifier
+from fmnist_ray.endpoint.answers import BundleCard, Classification, Health, image_result
+from fmnist_ray.endpoint.guard import Guard
+from fmnist_ray.endpoint.page import add_page
+from fmnist_ray.endpoint.problems import Problem, ProblemDocument, add_problem_handlers, problem_responses
+from fmnist_ray.endpoint.service import Service
+from fmnist_ray.endpoint.uploads import read_uploads, request_body
+from fmnist_ray.errors import FmnistRayError, InputError
+
+TopK = Annotated[int, Query(ge=1, le=1000, description="How many labels to name, the likeliest first.")]
+_EXAMPLE = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAAAAABX3VL4AAAADklEQVR4nGNg+M/wnwEABgAB/4/x/JoAAAAASUVORK5CYII="
+"""A grey PNG of 2 x 2 pixels, in base64."""
+
+
+class Reload(BaseModel):
+    """Which bundle is to take over."""
+
+    model_config = ConfigDict(extra="forbid")
+    bundle: str | None = Field(
+        None, max_length=1024, description="A shipped bundle's name, a path or a URI. None: the same place, read anew."
+    )
+
+
+def build_app(service: Service) -> FastAPI:
+    """The application that answers with `service`."""
+    app = FastAPI(
+        title="fmnist_ray",
+        version=__version__,
+        description="One fashion class for every product photo, with a calibrated confidence: the batch run's answers.",
+        docs_url=None,  # the interactive pages fetch their scripts from elsewhere
+        redoc_url=None,
+        responses=problem_responses(401, 421),
+    )
+    add_problem_handlers(app)
+    _add_classify(app, service)
+    _add_probes(app, service)
+    _add_bundle(app, service)
+    add_page(app)
+    app.add_middleware(Guard, limits=service.limits, keys=service.keys, metrics=service.metrics)
+    _describe_problems(app)
+    return app
+
+
+def _add_classify(app: FastAPI, service: Service) -> None:
+    @app.post(
+        "/v1/classify",
+        response_model=Classification,
+        responses=problem_responses(400, 408, 413, 415, 422, 500, 503),
+        openapi_extra=request_body(example=_EXAMPLE),
+    )
+    async def classify(request: Request, top_k: TopK = 3) -> Response:
+        """A label for each image, or the reason why it has none. An image that can't be used fails no other."""
+        uploads = await read_uploads(request, service.limits)
+        outcomes = await service.classify([upload.data for upload in uploads])
+        pairs = zip(uploads, outcomes, strict=True)
+        return _json({"results": [image_result(upload.name, outcome, top_k) for upload, outcome in pairs]})
+
+
+def _add_probes(app: FastAPI, service: Service) -> None:
+    @app.get("/healthz", response_model=Health)
+    async def healthz() -> Response:
+        """The process lives."""
+        return _json({"status": "alive"})
+
+    @app.get("/readyz", response_model=Health)
+    async def readyz() -> Response:
+        """The model is loaded and has answered its golden rows; before that, nothing listens."""
+        return _json({"status": "ready", "bundle_digest": service.model.classifier.digest})
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        """The replica's counters, for Prometheus."""
+        return Response(service.metrics_text(), media_type="text/plain; version=0.0.4")
+
+
+def _add_bundle(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/bundle", response_model=BundleCard)
+    async def bundle() -> Response:
+        """The model that answers: its labels, how it was made, what it reached, and what a request may hold."""
+        return _json(_bundle_card(service))
+
+    @app.post("/v1/admin/reload", response_model=Health, responses=problem_responses(403, 409, 422, 500, 503))
+    async def reload(wanted: Reload) -> Response:
+        """Let another bundle take over, once it has answered its golden rows. A bad one is refused, and the old one
+        stays. Needs an administrator's key, even where nothing else needs one."""
+        if service.keys is None:
+            raise Problem(403, "no-keys", "This endpoint runs without keys, so nobody is its administrator.")
+        uri = wanted.bundle or service.model.uri
+        try:
+            classifier = await service.reload(uri)
+        except InputError as error:
+            raise Problem(409, "bundle", error.message) from error
+        except FmnistRayError as error:
+            raise Problem(503, "bundle", error.message, retry_after_s=5) from error
+        if service.announce is not None:
+            await service.announce(service.model.uri)
+        return _json({"status": "ready", "bundle_digest": classifier.digest})
+
+
+def _bundle_card(service: Service) -> dict[str, Any]:
+    classifier: Classifier = service.model.classifier
+    spec = classifier.spec
+    return {
+        "digest": classifier.digest,
+        "uri": service.model.uri,
+        "architecture": spec.architecture,
+        "labels": list(spec.labels),
+        "preparation": spec.preparation.to_dict(),
+        "metrics": spec.metrics,
+        "provenance": spec.provenance,
+        "golden": asdict(classifier.golden),
+        "limits": asdict(service.limits),
+    }
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Put the problem document among the schemas of the OpenAPI document, which only `$ref`s name."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = describe()
+        document["components"]["schemas"].setdefault("ProblemDocument", ProblemDocument.model_json_schema())
+        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"key": []}, {}]  # a key, or nothing where the endpoint runs without
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _json(content: dict[str, Any]) -> Response:
+    return Response(json.dumps(content), media_type="application/json")

@@ -1,0 +1,80 @@
+"""The model behind the endpoint: the bundle that answers now, and how another takes its place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fmnist_ray.bundle.classifier import Classifier, open_classifier
+from fmnist_ray.bundle.format import node_uri, read_bundle
+from fmnist_ray.config.serve import ServeSettings
+from fmnist_ray.images.prepare import Reject
+
+Load = Callable[[str], Classifier]
+"""A classifier for the bundle of that name, path or URI, with its golden rows passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One image with an answer, and the classifier that gave it."""
+
+    classifier: Classifier
+    label_id: int
+    confidence: float
+    probabilities: np.ndarray
+    """float32 [labels]: of all labels; they add up to 1"""
+
+
+Outcome = Answered | Reject
+"""What became of one image. A reject's position is that within its batch, and means nothing here."""
+
+
+class Model:
+    """Answers with one bundle, until `replace` has another one ready."""
+
+    def __init__(self, uri: str, load: Load) -> None:
+        self._load = load
+        self.uri = node_uri(uri)
+        self.classifier = load(uri)
+        self._replacing = asyncio.Lock()
+
+    def answer(self, images: list[bytes]) -> Sequence[Outcome]:
+        """What the current bundle says of `images`; each batch is answered by one bundle."""
+        classifier = self.classifier
+        answers = classifier.answer(images)
+        outcomes: list[Outcome | None] = [None] * len(images)
+        found = answers.answers
+        rows = zip(answers.positions, found.label_ids, found.confidences, found.probabilities, strict=True)
+        for position, label_id, confidence, row in rows:
+            outcomes[position] = Answered(classifier, int(label_id), float(confidence), row)
+        for reject in answers.rejects:
+            outcomes[reject.position] = reject
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    async def replace(self, uri: str) -> Classifier:
+        """Load a bundle in a thread of its own and let it answer from the next batch on.
+
+        Raises the bundle's errors, `BundleError` and `ParityError`, and keeps what it has.
+        """
+        async with self._replacing:
+            classifier = await asyncio.to_thread(self._load, uri)
+            self.uri, self.classifier = node_uri(uri), classifier
+        return classifier
+
+
+def loader(settings: ServeSettings, *, threads: int) -> Load:
+    """How a replica with these settings opens a bundle."""
+
+    def load(uri: str) -> Classifier:
+        return open_classifier(
+            read_bundle(uri),
+            runtime=settings.runtime,
+            precision=settings.precision,
+            num_threads=threads,
+            limits=settings.limits.image,
+        )
+
+    return load

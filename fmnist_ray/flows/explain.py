@@ -1,0 +1,178 @@
+"""Why a bundle answers as it does: heat maps over images, and what the network's first layer sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmnist_ray import __version__
+from fmnist_ray.bundle.classifier import Classifier, open_classifier
+from fmnist_ray.bundle.format import WEIGHTS, read_bundle
+from fmnist_ray.bundle.runtimes import load_network
+from fmnist_ray.catalogue.commit import read_commit
+from fmnist_ray.config.explain import ExplainSettings, Method
+from fmnist_ray.errors import CatalogueError, NotFoundError
+from fmnist_ray.flows.build import NAMED_SOURCES
+from fmnist_ray.flows.rows import open_rows, true_label_ids
+from fmnist_ray.images.encode import encode_png
+from fmnist_ray.images.heat import heat_picture, input_picture, overlay_picture, tiles_picture
+from fmnist_ray.images.occlusion import occlusion_map
+from fmnist_ray.images.prepare import prepare_batch
+from fmnist_ray.reports.explain_page import Explained, ExplainReport, HeatMap, explain_report
+from fmnist_ray.store import open_store, split_uri
+
+if TYPE_CHECKING:
+    from fmnist_ray.networks.network import Network
+
+_SIDE = 168
+"""Pixels of each picture's side."""
+_IMAGE_NAMES = (".png", ".jpg", ".jpeg", ".webp")
+_TILE = 28
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainSummary:
+    """Explanations that were written."""
+
+    report: ExplainReport
+    report_uri: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """A row to explain."""
+
+    name: str
+    cell: object
+    truth: int
+
+
+def explain(settings: ExplainSettings) -> ExplainSummary:
+    """Write `explain.html`, `explain.json`, and PNGs of every map.
+
+    Raises `CatalogueError` where a row is not there or its image can't be used, `SettingError` for a network that a
+    method can't look into.
+    """
+    bundle = read_bundle(settings.bundle)
+    classifier = open_classifier(bundle)
+    network: Network | None = None
+    if set(settings.methods) != {"occlusion"}:
+        network = load_network(bundle.spec, bundle.files[WEIGHTS])
+    found = list(_rows(settings, classifier))
+    prepared = prepare_batch([row.cell for row in found], classifier.spec.preparation, classifier.limits)
+    if prepared.rejects:
+        reject = prepared.rejects[0]
+        raise CatalogueError(f"{found[reject.position].name} can't be explained: {reject.reason}, {reject.detail}.")
+    answers = classifier.assess(prepared.pixels)
+    label_ids = answers.label_ids.astype(np.int64)
+    maps = {method: _maps(method, classifier, network, prepared.pixels, label_ids) for method in settings.methods}
+    explained = [
+        Explained(
+            name=row.name,
+            label=classifier.labels[label_ids[number]],
+            true_label=None if row.truth < 0 else classifier.labels[row.truth],
+            confidence=float(answers.confidences[number]),
+            picture=encode_png(input_picture(prepared.pixels[number], _SIDE)),
+            maps=tuple(_heat(method, prepared.pixels[number], maps[method][number]) for method in settings.methods),
+        )
+        for number, row in enumerate(found)
+    ]
+    filters, activations = (None, None) if network is None else _first_layer(network, prepared.pixels[0])
+    report = explain_report(
+        explained,
+        bundle_uri=settings.bundle,
+        bundle_digest=bundle.digest,
+        data_uri=settings.data_uri,
+        program_version=__version__,
+        filters=filters,
+        activations=activations,
+    )
+    store = open_store(settings.out_uri)
+    files = report.files()
+    for name, data in files.items():
+        store.put(name, data)
+    return ExplainSummary(report=report, report_uri=f"{store.uri}/explain.html", files=tuple(files))
+
+
+def _rows(settings: ExplainSettings, classifier: Classifier) -> Iterator[_Found]:
+    """The wanted rows, in the order of the data; `CatalogueError` where one is not there."""
+    uri = settings.data_uri
+    if uri.lower().endswith(_IMAGE_NAMES):
+        folder, name = split_uri(uri)
+        try:
+            yield _Found(name=name, cell=open_store(folder).get(name), truth=-1)
+        except NotFoundError as error:
+            raise CatalogueError(f"There is no image {uri}.") from error
+        return
+    if uri not in NAMED_SOURCES and not uri.endswith(".parquet") and (commit := read_commit(open_store(uri))):
+        uri = commit.facts["catalogue_uri"]
+    wanted, ids = set(settings.rows), set(settings.ids)
+    if not wanted and not ids:
+        wanted = set(range(settings.num_rows))
+    first = 0
+    for file, batch in open_rows(uri, settings.columns).batches():
+        truth = true_label_ids(batch, classifier.labels)
+        names = batch.ids.to_pylist()
+        for position, name in enumerate(names):
+            if first + position in wanted or name in ids:
+                wanted.discard(first + position)
+                ids.discard(name)
+                shown = name or f"{file}, row {batch.first_row + position}"
+                yield _Found(name=shown, cell=batch.images[position], truth=int(truth[position]))
+        first += len(batch)
+        if not wanted and not ids:
+            return
+    if ids or settings.rows:
+        missing = f"product {min(ids)!r}" if ids else f"row {min(wanted)}"
+        raise CatalogueError(f"{uri} has no {missing}; it has {first:,} rows.")
+
+
+def _maps(
+    method: Method,
+    classifier: Classifier,
+    network: Network | None,
+    pixels: NDArray[np.uint8],
+    label_ids: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """A map [size, size] for every image, for the label that it was given."""
+    if method == "occlusion" or network is None:
+
+        def score_of(label_id: int) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+            return lambda images: classifier.assess(images).probabilities[:, label_id]
+
+        return np.stack(
+            [occlusion_map(score_of(int(label)), image) for image, label in zip(pixels, label_ids, strict=True)]
+        )
+    from fmnist_ray.networks.saliency import grad_cam, gradient_map
+
+    return (grad_cam if method == "grad-cam" else gradient_map)(network, pixels, label_ids)
+
+
+def _heat(method: Method, pixels: NDArray[np.uint8], values: NDArray[np.float32]) -> HeatMap:
+    return HeatMap(
+        method=method,
+        heat=encode_png(heat_picture(values, _SIDE)),
+        overlay=encode_png(overlay_picture(pixels, values, _SIDE)),
+    )
+
+
+def _first_layer(network: Network, pixels: NDArray[np.uint8]) -> tuple[bytes | None, bytes | None]:
+    """Filters of the first convolution, and what they make of an image; None where there is no convolution."""
+    from fmnist_ray.errors import SettingError
+    from fmnist_ray.networks.ensemble import Ensemble
+    from fmnist_ray.networks.saliency import first_activations, first_filters
+
+    member = network.members[0] if isinstance(network, Ensemble) else network
+    try:
+        filters, activations = first_filters(member), first_activations(member, pixels)  # type: ignore[arg-type]
+    except SettingError:
+        return None, None
+    return (
+        encode_png(tiles_picture(filters.mean(axis=1), 16, _TILE)),
+        encode_png(tiles_picture(activations, 8, 2 * _TILE)),
+    )

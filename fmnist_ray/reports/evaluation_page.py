@@ -1,0 +1,123 @@
+"""The report of an evaluation in its four forms: a page, JSON, a summary in Markdown, and charts as SVG."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from fmnist_ray.reports import charts, formats
+from fmnist_ray.reports.page import render
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationReport:
+    """The finished report. `content` holds every number of the page."""
+
+    content: dict[str, Any]
+
+    def files(self) -> dict[str, bytes]:
+        """Every file of the report by its name."""
+        return {
+            "evaluation.json": self.to_json(),
+            "evaluation.md": self.to_markdown().encode(),
+            **{f"charts/{name}.svg": figure for name, figure in self.figures().items()},
+            "evaluation.html": self.to_html(),
+        }
+
+    def to_json(self) -> bytes:
+        """`evaluation.json`."""
+        return json.dumps(self.content, indent=1, default=lambda example: example.to_dict()).encode() + b"\n"
+
+    def to_html(self) -> bytes:
+        """One self-contained page."""
+        return render("evaluate.html.j2", report=self.content, risk_chart=risk_chart)
+
+    def figures(self) -> dict[str, bytes]:
+        """Each chart as an SVG of its own, for papers, by its name."""
+        found = {"risk_coverage": risk_chart(self.content)}
+        curves = [entry["curves"] for entry in self.content["classes"] if entry["curves"]]
+        if curves:
+            found["roc"] = charts.line_chart(
+                [(entry["roc"]["x"], entry["roc"]["y"]) for entry in curves],
+                x_ticks=[0, 0.05, 0.2, 0.5, 1],
+                y_ticks=[0, 0.25, 0.5, 0.75, 1],
+                x_root=True,
+            )
+            found["precision_recall"] = charts.line_chart(
+                [(entry["precision_recall"]["x"], entry["precision_recall"]["y"]) for entry in curves],
+                x_ticks=[0, 0.25, 0.5, 0.75, 1],
+                y_ticks=[0, 0.25, 0.5, 0.75, 1],
+            )
+        titles = {
+            "risk_coverage": ("share of rows accepted, surest first", "share of these that is wrong"),
+            "roc": ("share of other classes' rows taken for it, square-root scale", "share of its rows found"),
+            "precision_recall": ("share of its rows found (recall)", "share that is right (precision)"),
+        }
+        figures = {
+            name: render("figure.svg.j2", chart=chart, x_title=titles[name][0], y_title=titles[name][1])
+            for name, chart in found.items()
+        }
+        dots = charts.reliability(self.content["evaluation"]["reliability"])
+        return {**figures, "reliability": render("reliability.svg.j2", dots=dots, height=charts.SQUARE_HEIGHT)}
+
+    def to_markdown(self) -> str:
+        """A summary for terminals and pull requests."""
+        return "\n".join(_markdown(self.content)) + "\n"
+
+
+def risk_chart(content: dict[str, Any]) -> charts.LineChart:
+    """Risk against coverage, of the bundle and of the one it is compared with."""
+    curves = [content["risk_coverage"]["curve"]]
+    if content["comparison"]:
+        curves.append(content["comparison"]["against_risk_coverage"]["curve"])
+    top = max(max(curve["y"][len(curve["y"]) // 20 :]) for curve in curves)
+    return charts.line_chart(
+        [(curve["x"], curve["y"]) for curve in curves],
+        x_ticks=[0, 0.25, 0.5, 0.75, 1],
+        y_ticks=charts.round_ticks(max(top, 0.01)),
+    )
+
+
+def _markdown(content: dict[str, Any]) -> list[str]:
+    facts, evaluation = content["facts"], content["evaluation"]
+    low, high = evaluation["accuracy_low"], evaluation["accuracy_high"]
+    lines = [
+        f"# {_cell(facts['bundle_uri'])} on {_cell(facts['data_uri'])}",
+        "",
+        f"Accuracy **{formats.percent(evaluation['accuracy'], 2)}** ({formats.percent(low, 2)} to "
+        f"{formats.percent(high, 2)} at 95 %) of {evaluation['num_labelled']:,} rows; macro F1 "
+        f"{evaluation['macro_f1']:.4f}, log loss {content['log_loss']:.4f}, calibration error "
+        f"{formats.percent(evaluation['expected_calibration_error'], 2)}.",
+        "",
+        "| class | rows | precision | recall | F1 | AUC |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for entry, curves in zip(evaluation["classes"], content["classes"], strict=True):
+        auc = curves["curves"]["auc"] if curves["curves"] else None
+        lines.append(
+            f"| {_cell(entry['label'])} | {entry['num_true']:,} | {formats.percent(entry['precision'])} | "
+            f"{formats.percent(entry['recall'])} | {formats.score(entry['f1'])} | {formats.score(auc)} |"
+        )
+    for pair in evaluation["worst_pairs"][:3]:
+        taken = f"{_cell(pair['true_label'])} taken for {_cell(pair['label'])}"
+        lines += ["", f"- {taken}: {pair['num_rows']:,} rows, {formats.percent(pair['share'])}"]
+    if comparison := content["comparison"]:
+        lines += [
+            "",
+            f"Against {_cell(facts['against_uri'])}: {100 * comparison['difference']:+.2f} points "
+            f"({100 * comparison['difference_low']:+.2f} to {100 * comparison['difference_high']:+.2f}), McNemar p = "
+            f"{comparison['p_value']:.2g}, {comparison['num_flipped']:,} rows flip. {comparison['verdict']}.",
+        ]
+    if table := content["corruptions"]:
+        lines += [
+            "",
+            f"Mean accuracy under {len(table['rows'])} corruptions: {formats.percent(table['mean'])} of "
+            f"{table['num_rows']:,} rows (clean {formats.percent(table['clean'])}).",
+        ]
+    return lines
+
+
+def _cell(text: Any) -> str:
+    """Text from outside, for a Markdown table."""
+    return str(formats.brief(text, 60)).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
