@@ -68,14 +68,14 @@ def serve(
 
 
 def _answer(settings: ServeSettings, output: Output, *, address: str | None) -> None:
-    """Answer until a signal says to stop. One that comes during the start takes effect after it."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    """Answer until a signal says to stop."""
     from fmnist_ray.distributed.serve import open_endpoint
 
     output.note("Starting Ray Serve; this takes some ten seconds.")
     with open_endpoint(settings, address=address) as endpoint:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):  # only now: Ray put its own in place, which end it in 3 seconds
+            signal.signal(number, lambda *_: stop.set())
         exposed = ", ".join(map(str, endpoint.exposed_ports))
         facts = {
             "page": endpoint.url,
@@ -83,7 +83,7 @@ def _answer(settings: ServeSettings, output: Output, *, address: str | None) -> 
             "interface": f"{endpoint.url}/openapi.json",
             "bundle": endpoint.bundle_digest[:12],
             "keys": settings.keys_path or "none needed: only this machine can reach it",
-            "close to others": f"ports {exposed}, which Ray opened" if exposed else "no port",
+            "firewall": f"keep others from Ray's own ports: {exposed}" if exposed else "needs to close no port",
         }
         output.facts("Answering; Ctrl-C stops", facts)
         output.result(dataclasses.asdict(endpoint))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import http.client
+import logging
 import os
 import tempfile
 import time
@@ -57,6 +58,7 @@ def open_endpoint(settings: ServeSettings, *, address: str | None = None) -> Ite
             set_environment(serve_environment(settings.proxy, Path(folder)))
         from ray import serve
 
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
         with connect(address):
             application = bind(dataclasses.replace(settings, bundle=node_uri(settings.bundle)), keys)
             try:

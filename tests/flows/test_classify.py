@@ -302,6 +302,7 @@ def test_every_row_ends_exactly_once_in_predictions_or_rejects(
         out_uri=str(folder / "out"),
         bundle=str(tiny_bundle),
         shard_rows=data.draw(st.integers(1, 20), label="shard rows"),
+        accept_rejects=True,
     )
     classify(chosen, lambda: nullcontext(in_process()))
     results = fmnist_ray.open_results(str(folder / "out"))
