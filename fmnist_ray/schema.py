@@ -45,6 +45,35 @@ class Reason(StrEnum):
     """the process that tried ended without an answer"""
 
 
+class Decision(StrEnum):
+    """What to do with a prediction."""
+
+    ACCEPT = "accept"
+    """use it: the promised precision holds"""
+    REVIEW = "review"
+    """ask a person"""
+    DECLINE = "decline"
+    """don't use it: the photo shows nothing that the bundle knows"""
+
+
+class DecisionReason(StrEnum):
+    """Why a row is accepted, reviewed or declined."""
+
+    CONFIDENT = "confident"
+    """at or above the threshold of its class"""
+    UNSURE = "unsure"
+    """below the threshold of its class"""
+    UNPROVEN = "unproven"
+    """held-out rows prove no threshold for its class"""
+    NOVEL = "novel"
+    """the features are unlike those of every class"""
+    UNUSABLE_PHOTO = "unusable_photo"
+    """blank, tiny or blurred; `photo_problem` says which"""
+
+
+PHOTO_PROBLEMS = ("blank", "tiny", "blurred")
+"""What can be wrong with a photo: hardly any contrast, hardly any object, no detail."""
+
 RETRYABLE = (Reason.NOT_FOUND, Reason.WORKER_DIED)
 """Rejects that may end otherwise another time."""
 
@@ -71,13 +100,47 @@ PREDICTIONS = pa.schema(
         pa.field("svm_label", pa.string()),
         pa.field("svm_confidence", pa.float32()),
         pa.field("agree", pa.bool_()),
+        pa.field("decision", pa.string()),
+        pa.field("decision_reason", pa.string()),
+        pa.field("label_set", pa.list_(pa.string())),
+        pa.field("novelty", pa.float32()),
+        pa.field("photo_problem", pa.string()),
     ]
 )
-"""One row per classified input row. `confidence` is the calibrated probability of `label`, in 0..1, and `image_digest`
-the BLAKE2b hash of the encoded image, 16 bytes. What the network's own head and the SVM say is in the last five
-columns; without an SVM the last three are null."""
+"""One row per classified input row. `confidence` is the calibrated probability that `label` is right, in 0..1, and
+`image_digest` the BLAKE2b hash of the encoded image, 16 bytes. What the network's own head and the SVM say is in the
+next five columns; without an SVM the last three of them are null.
+
+`decision` and its reason are null where no precision was promised. `label_set` holds the classes that the row may well
+be, the likeliest first; it may be empty. `novelty` is a p-value: low for a row unlike all classes. `photo_problem` is
+null for a good photo. The last three are null for a bundle without held-out rows."""
 
 HEAD_COLUMNS = ("cnn_label", "cnn_confidence", "svm_label", "svm_confidence", "agree")
+DECISION_COLUMNS = ("decision", "decision_reason", "label_set", "novelty", "photo_problem")
+
+REVIEW_QUEUE = pa.schema(
+    [
+        *_IDENTITY,
+        *(PREDICTIONS.field(name) for name in ("label", "confidence", *HEAD_COLUMNS, *DECISION_COLUMNS)),
+        pa.field("value", pa.float32(), nullable=False),
+        pa.field("audit", pa.bool_(), nullable=False),
+        pa.field("order", pa.uint64(), nullable=False),
+    ]
+)
+"""Rows for people to look at. `value` is the probability that the label is wrong; `audit` marks the rows that were
+drawn at random from all predictions, whatever their decision, to estimate a night's precision, by their `order`."""
+
+REVIEWED = pa.schema(
+    [
+        *_IDENTITY,
+        pa.field("label", pa.string()),
+        pa.field("predicted", pa.string(), nullable=False),
+        pa.field("decision", pa.string()),
+        pa.field("audit", pa.bool_(), nullable=False),
+        pa.field("image", pa.binary()),
+    ]
+)
+"""What people decided, and a labelled catalogue: `label` is theirs, null where a photo shows none of the classes."""
 
 FEATURES = pa.schema(
     [

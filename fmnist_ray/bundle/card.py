@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from fmnist_ray.bundle.format import CARD, GOLDEN, GRAPH, SPEC, SVM, WEIGHTS, BundleSpec
+from fmnist_ray.bundle.format import CARD, GOLDEN, GRAPH, HELDOUT, NOVELTY, SPEC, SVM, WEIGHTS, BundleSpec
+
+_APART = ("command", "settings", "svm", "calibration")
+"""Facts that have a place of their own."""
 
 
-def model_card(spec: BundleSpec) -> bytes:
-    """What the network is for, how it was made, what it reached, and where it should not be trusted, as Markdown."""
+def model_card(spec: BundleSpec, *, heldout: bool = True) -> bytes:
+    """What the network is for, how it was made, what it reached, and where it should not be trusted, as Markdown.
+    `heldout`: the bundle carries held-out rows."""
     facts, metrics = spec.provenance, spec.metrics
     preparation = spec.preparation
     colour = "grey" if preparation.channels == 1 else "RGB"
@@ -24,9 +28,7 @@ def model_card(spec: BundleSpec) -> bytes:
         facts.get("command", "# not recorded"),
         "```",
         "",
-        *_table(
-            "training", {name: value for name, value in facts.items() if name not in ("command", "settings", "svm")}
-        ),
+        *_table("training", {name: value for name, value in facts.items() if name not in _APART}),
         *_table("setting", _flat(facts.get("settings", {}))),
         "## Reached",
         "",
@@ -35,15 +37,17 @@ def model_card(spec: BundleSpec) -> bytes:
         f"({spec.temperature:.4f}); test images were scored once, at the end.",
         "",
         *_heads(spec),
+        *(_table("calibrated anew", facts["calibration"]) if "calibration" in facts else []),
         "## Limits",
         "",
-        "Confidence is calibrated for photos like the training images. A photo of something else gets one of these "
-        "classes too.",
+        "Confidence is calibrated, and a promised precision holds, for photos like the held-out images. A photo of "
+        "something else gets one of these classes too; its novelty and decision say so.",
         "",
         "## Files",
         "",
         f"`{SPEC}` description, `{GRAPH}` prepared pixels to logits and features, `{WEIGHTS}` the weights, "
         + (f"`{SVM}` the SVM, " if spec.heads else "")
+        + (f"`{HELDOUT}` and `{NOVELTY}` what decisions follow from, " if heldout else "")
         + f"`{GOLDEN}` images with the answers that every runtime must repeat, `{CARD}` this page.",
         "",
     ]

@@ -12,19 +12,23 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from fmnist_ray.bundle.decisions import decision_rule
 from fmnist_ray.bundle.format import GRAPH, SVM, WEIGHTS, Bundle, BundleSpec, read_bundle
 from fmnist_ray.bundle.golden import GoldenResult, check_golden
-from fmnist_ray.bundle.runtimes import OpenVinoRuntime, Scorer, TorchRuntime, choose_runtime
+from fmnist_ray.bundle.runtimes import OpenVinoRuntime, Scorer, Scores, TorchRuntime, choose_runtime
 from fmnist_ray.config.classify import HeadName, Precision, Runtime
+from fmnist_ray.config.decisions import Promises
 from fmnist_ray.config.images import ImageLimits
-from fmnist_ray.decisions.columns import head_columns
+from fmnist_ray.decisions.columns import decision_columns, head_columns
 from fmnist_ray.decisions.decide import Answers
-from fmnist_ray.decisions.heads import decide_heads, head_probabilities
+from fmnist_ray.decisions.heads import HeadAnswers, decide_heads
+from fmnist_ray.decisions.rule import DecisionRule, Judgements
 from fmnist_ray.errors import BundleError
 from fmnist_ray.images.digest import image_digests
 from fmnist_ray.images.prepare import Reject, prepare_batch
+from fmnist_ray.images.quality import photo_measures
 from fmnist_ray.labels import Labels
-from fmnist_ray.schema import HEAD_COLUMNS, PREDICTIONS, REJECTS, Status
+from fmnist_ray.schema import DECISION_COLUMNS, HEAD_COLUMNS, PREDICTIONS, REJECTS, Status
 
 CLASSIFIED = pa.schema(
     [
@@ -41,14 +45,14 @@ class CellAnswers:
 
     positions: np.ndarray
     """int64 [n]: index of each answer into the cells, ascending"""
-    label_ids: np.ndarray
-    """int16 [n]"""
-    confidences: np.ndarray
-    """float32 [n]: calibrated probability of the label, 0..1"""
+    answers: Answers
+    """What counts: label, confidence and probabilities"""
     cnn: Answers
     """What the network's own head says"""
     svm: Answers | None
     """What the SVM says; None for a bundle without one"""
+    judgements: Judgements | None
+    """What is to be done with each; None for a bundle without held-out rows"""
     logits: np.ndarray
     """float32 [n, labels]"""
     features: np.ndarray
@@ -61,18 +65,36 @@ class CellAnswers:
     score_s: float
     decide_s: float
 
+    @property
+    def label_ids(self) -> np.ndarray:
+        """int16 [n]"""
+        return self.answers.label_ids
+
+    @property
+    def confidences(self) -> np.ndarray:
+        """float32 [n]: calibrated probability that the label is right, 0..1"""
+        return self.answers.confidences
+
 
 class Classifier:
     """A bundle whose golden rows were answered as expected. Made by `open_classifier` or `load_bundle`."""
 
     def __init__(
-        self, bundle: Bundle, scorer: Scorer, golden: GoldenResult, limits: ImageLimits, head: HeadName | None = None
+        self,
+        bundle: Bundle,
+        scorer: Scorer,
+        golden: GoldenResult,
+        limits: ImageLimits,
+        *,
+        head: HeadName,
+        rule: DecisionRule | None,
     ) -> None:
         self.spec: BundleSpec = bundle.spec
         self.digest: str = bundle.digest
         self.golden = golden
         self.limits = limits
-        self.head: HeadName = deciding_head(bundle, head)
+        self.head: HeadName = head
+        self.rule = rule
         self._scorer = scorer
 
     @property
@@ -87,14 +109,16 @@ class Classifier:
         prepared = time.perf_counter()
         scores = self._scorer.score(batch.pixels)
         scored = time.perf_counter()
-        spec = self.spec
-        found = decide_heads(scores.logits, scores.svm, temperature=spec.temperature, rule=spec.heads, head=self.head)
+        found = self._decide(scores)
+        judgements = None
+        if self.rule is not None:
+            judgements = self.rule.judge(found.answers, scores.features, photo_measures(batch.pixels))
         return CellAnswers(
             positions=batch.positions,
-            label_ids=found.answers.label_ids,
-            confidences=found.answers.confidences,
+            answers=found.answers,
             cnn=found.cnn,
             svm=found.svm,
+            judgements=judgements,
             logits=scores.logits,
             features=scores.features,
             pixels=batch.pixels,
@@ -104,15 +128,9 @@ class Classifier:
             decide_s=time.perf_counter() - scored,
         )
 
-    def assess(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Label ids [n], as `answer` gives them, and the deciding head's calibrated probability of every label, float32
-        [n, labels], for model input uint8 [n, channels, size, size]."""
-        scores, spec = self._scorer.score(pixels), self.spec
-        found = decide_heads(scores.logits, scores.svm, temperature=spec.temperature, rule=spec.heads, head=self.head)
-        shares = head_probabilities(
-            scores.logits, scores.svm, temperature=spec.temperature, rule=spec.heads, head=self.head
-        )
-        return found.answers.label_ids.astype(np.int64), shares
+    def assess(self, pixels: np.ndarray) -> Answers:
+        """What counts, as `answer` gives it, for model input uint8 [n, channels, size, size]."""
+        return self._decide(self._scorer.score(pixels)).answers
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """The layer before the logits, float32 [n, width], for model input uint8 [n, channels, size, size]."""
@@ -125,22 +143,31 @@ class Classifier:
         answered = _places(answers.positions, len(images))
         rejected = _places([reject.position for reject in answers.rejects], len(images))
         label_ids = pa.array(answers.label_ids).take(answered)
-        heads = head_columns(pa.array(self.labels), answers.cnn, answers.svm)
+        labels = pa.array(self.labels)
+        heads = head_columns(labels, answers.cnn, answers.svm)
+        decisions = decision_columns(labels, answers.answers, answers.judgements)
         columns = {
             "product_id": pa.nulls(len(images), pa.string()),
             "input_file": pa.nulls(len(images), pa.string()),
             "input_row": np.arange(len(images)),
             "image_digest": image_digests(images),
-            "label": pa.array(self.labels).take(label_ids),
+            "label": labels.take(label_ids),
             "label_id": label_ids,
             "confidence": pa.array(answers.confidences).take(answered),
             "status": pa.array([Status.CLASSIFIED] * len(answers.positions), pa.string()).take(answered),
             "bundle_digest": [self.digest] * len(images),
             **{name: column.take(answered) for name, column in zip(HEAD_COLUMNS, heads, strict=True)},
+            **{name: column.take(answered) for name, column in zip(DECISION_COLUMNS, decisions, strict=True)},
             "reason": pa.array([reject.reason for reject in answers.rejects], pa.string()).take(rejected),
             "detail": pa.array([reject.detail for reject in answers.rejects], pa.string()).take(rejected),
         }
         return pa.table(columns, CLASSIFIED)
+
+    def _decide(self, scores: Scores) -> HeadAnswers:
+        spec = self.spec
+        return decide_heads(
+            scores.logits, scores.svm, temperature=spec.temperature, rule=spec.heads, head=self.head, curves=spec.curves
+        )
 
 
 def _places(positions: Sequence[int] | np.ndarray, num_rows: int) -> pa.Array:
@@ -159,11 +186,13 @@ def open_classifier(
     limits: ImageLimits | None = None,
     head: HeadName | None = None,
     layer: str | None = None,
+    promises: Promises | None = None,
 ) -> Classifier:
     """A classifier for `bundle`, once its golden rows are answered as expected; `ParityError` where they are not.
 
-    `head` decides in place of the one that the bundle names. `layer` names the tensor of the graph that `features`
-    hold; the CPU runtime knows their names.
+    `head` decides in place of the one that the bundle names; its decisions keep `promises`, by default those that need
+    no precision. `layer` names the tensor of the graph that `features` hold, and turns decisions off, since novelty is
+    of the usual features; the CPU runtime knows the names.
     """
     needed = [GRAPH] if runtime == "cpu" else [WEIGHTS, *([SVM] if bundle.spec.heads else [])]
     if missing := [name for name in needed if name not in bundle.files]:
@@ -180,7 +209,9 @@ def open_classifier(
             device="cuda",
         )
     golden = check_golden(bundle, scorer, runtime=runtime, precision=precision)
-    return Classifier(bundle, scorer, golden, limits or ImageLimits(), head)
+    head = deciding_head(bundle, head)
+    rule = decision_rule(bundle, promises or Promises(), head) if layer is None else None
+    return Classifier(bundle, scorer, golden, limits or ImageLimits(), head=head, rule=rule)
 
 
 def deciding_head(bundle: Bundle, head: HeadName | None) -> HeadName:
@@ -198,10 +229,14 @@ def load_bundle(
     num_threads: int | None = None,
     limits: ImageLimits | None = None,
     head: HeadName | None = None,
+    promises: Promises | None = None,
 ) -> Classifier:
     """A classifier from a shipped bundle's name, a path or a URI, on all of the processor's threads unless told
-    otherwise. `head` decides in place of the one that the bundle names. Raises `BundleError` where there is no bundle,
-    `ParityError` where it is not what it was."""
+    otherwise. `head` decides in place of the one that the bundle names, and keeps `promises`.
+
+    Raises `BundleError` where there is no bundle, `ParityError` where it is not what it was, `RefusedError` where it
+    can't keep the promises.
+    """
     return open_classifier(
         read_bundle(name_or_uri),
         runtime=choose_runtime() if runtime == "auto" else runtime,
@@ -209,4 +244,5 @@ def load_bundle(
         num_threads=num_threads or os.cpu_count() or 1,
         limits=limits,
         head=head,
+        promises=promises,
     )

@@ -11,11 +11,14 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
+from fmnist_ray.config.classify import HeadName
 from fmnist_ray.config.images import Preparation
+from fmnist_ray.decisions.calibration import Curve
 from fmnist_ray.decisions.heads import HeadRule
 from fmnist_ray.errors import BundleError, NotFoundError, OutputTakenError, ParityError
 from fmnist_ray.labels import Labels
@@ -27,6 +30,8 @@ SPEC = "bundle.json"
 GRAPH = "model.onnx"
 WEIGHTS = "cnn.safetensors"
 SVM = "svm.safetensors"
+HELDOUT = "heldout.safetensors"
+NOVELTY = "novelty.safetensors"
 GOLDEN = "golden.parquet"
 CARD = "README.md"
 
@@ -52,6 +57,8 @@ class BundleSpec:
     """Divisor of the logits that makes the softmax a calibrated probability (Guo et al., arXiv 1706.04599)."""
     heads: HeadRule | None = None
     """How the network's and the SVM's scores become one answer; None for a bundle without an SVM."""
+    curves: Mapping[HeadName, Curve] = field(default_factory=dict)
+    """The last step of each head's calibration; a head without one has none."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """How it was trained: recipe, seed, data, versions."""
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -78,6 +85,7 @@ class BundleSpec:
                 raise BundleError(f"{SPEC} has format version {version}; this program reads version {FORMAT_VERSION}.")
             content["labels"] = tuple(content["labels"])
             content["preparation"] = Preparation(**content["preparation"])
+            content["curves"] = {head: Curve(**curve) for head, curve in content.get("curves", {}).items()}
             content["heads"] = HeadRule(**content["heads"]) if content.get("heads") else None
             return cls(**content)
         except _MALFORMED as error:

@@ -19,7 +19,10 @@ ANSWER_COLUMNS = [name for name in PREDICTIONS.names if name not in IDENTITY_COL
 MAX_ROWS = 10_000_000
 """Every worker holds the digests and answers of the earlier run: 50 bytes a row, and 140 while they are loaded
 (measured with a million rows, which load in 3 s)."""
-_TEXTS = [name for name in ANSWER_COLUMNS if pa.types.is_string(PREDICTIONS.field(name).type)]
+_TEXTS = [
+    *(name for name in ANSWER_COLUMNS if pa.types.is_string(PREDICTIONS.field(name).type)),
+    *(f"{name}.list.element" for name in ANSWER_COLUMNS if pa.types.is_list(PREDICTIONS.field(name).type)),
+]
 """Held as numbers of the few texts that there are."""
 
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from fmnist_ray.catalogue.carry import ANSWER_COLUMNS, Carried
 from fmnist_ray.catalogue.reader import RowBatch
 from fmnist_ray.config.classify import Table
-from fmnist_ray.decisions.columns import head_columns
+from fmnist_ray.decisions.columns import decision_columns, head_columns
 from fmnist_ray.decisions.decide import Answers
+from fmnist_ray.decisions.rule import Judgements
 from fmnist_ray.errors import StoreError
 from fmnist_ray.labels import Labels
 from fmnist_ray.schema import PREDICTIONS, REJECTS, Status, sized_features, with_kept
@@ -40,13 +41,13 @@ class Answered(Protocol):
     @property
     def positions(self) -> NDArray[np.int64]: ...
     @property
-    def label_ids(self) -> NDArray[np.int16]: ...
-    @property
-    def confidences(self) -> NDArray[np.float32]: ...
+    def answers(self) -> Answers: ...
     @property
     def cnn(self) -> Answers: ...
     @property
     def svm(self) -> Answers | None: ...
+    @property
+    def judgements(self) -> Judgements | None: ...
     @property
     def logits(self) -> NDArray[np.float32]: ...
     @property
@@ -109,14 +110,16 @@ class ShardTables:
         return {name: (encode_table(table), len(table)) for name, table in tables.items()}
 
     def _predictions(self, answers: Answered, digests: pa.Array) -> list[pa.Array]:
+        found = answers.answers
         return [
             digests.take(pa.array(answers.positions)),
-            self._labels.take(pa.array(answers.label_ids)),
-            pa.array(answers.label_ids, pa.int16()),
-            pa.array(answers.confidences, pa.float32()),
+            self._labels.take(pa.array(found.label_ids)),
+            pa.array(found.label_ids, pa.int16()),
+            pa.array(found.confidences, pa.float32()),
             _repeat(Status.CLASSIFIED, len(answers.positions)),
             _repeat(self._bundle_digest, len(answers.positions)),
             *head_columns(self._labels, answers.cnn, answers.svm),
+            *decision_columns(self._labels, found, answers.judgements),
         ]
 
     def _features(self, answers: Answered, truth: NDArray[np.int64] | None, schema: pa.Schema) -> list[pa.Array]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fmnist_ray.cli import (
+    calibrate,
     classify,
     demo,
     drift,
@@ -25,6 +26,7 @@ from fmnist_ray.cli import (
 from fmnist_ray.cli.catalogue import catalogue_app
 from fmnist_ray.cli.cluster import cluster_app
 from fmnist_ray.cli.data import data_app
+from fmnist_ray.cli.review import review_app
 from fmnist_ray.cli.store import store_app
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -53,6 +55,8 @@ app.command()(runs.gc)
 app.command(epilog=train.EPILOG)(train.train)
 app.command(epilog=tune.EPILOG)(tune.tune)
 app.command("fit-svm", epilog=fit_svm.EPILOG)(fit_svm.fit_svm)
+app.command(epilog=calibrate.EPILOG)(calibrate.calibrate)
+app.add_typer(review_app, name="review")
 app.command(epilog=serve.EPILOG)(serve.serve)
 app.command(epilog=submit.EPILOG, context_settings=submit.CONTEXT)(submit.submit)
 app.add_typer(cluster_app, name="cluster")

@@ -75,7 +75,7 @@ def check(
     id_column: Annotated[str | None, typer.Option(help="Product id. Default: product_id, if there.")] = None,
     image_column: Annotated[str, typer.Option(help="Encoded image bytes, or places of images.")] = "image",
     images: options.Images = "",
-    label_column: Annotated[str | None, typer.Option(help="True class. Default: label, if there.")] = None,
+    label_column: options.LabelColumn = None,
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:

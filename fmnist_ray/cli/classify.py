@@ -30,23 +30,20 @@ def classify(
     id_column: Annotated[str | None, typer.Option(help="Product id. Default: product_id, if there.")] = None,
     image_column: Annotated[str, typer.Option(help="Encoded image bytes, or places of images.")] = "image",
     images: options.Images = "",
-    label_column: Annotated[
-        str | None, typer.Option(help="True class, for accuracy. Default: label, if there.")
-    ] = None,
+    label_column: options.LabelColumn = None,
     keep: Annotated[str, typer.Option(help="Other columns to copy through, separated by commas.")] = "",
     shard_rows: Annotated[int | None, typer.Option(help="Rows per shard, the unit of restart.")] = None,
     workers: options.Workers = None,
     runtime: Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="What computes.")] = "auto",
-    head: Annotated[
-        Literal["bundle", "cnn", "svm", "both"], typer.Option(help="Who decides. Default: as the bundle says.")
-    ] = "bundle",
+    head: options.Head = "bundle",
+    min_precision: options.MinPrecision = None,
+    per_class: options.PerClass = False,
+    risk: options.Risk = 0.05,
+    coverage: options.Coverage = 0.95,
+    alarm_rate: options.AlarmRate = 0.01,
     precision: Annotated[Literal["f32", "bf16"], typer.Option(help="Arithmetic of the network.")] = "f32",
-    since: Annotated[
-        str | None, typer.Option(help="An earlier --out; images that it has classified are not done again.")
-    ] = None,
-    publish_delta: Annotated[
-        str | None, typer.Option(help="Then register the predictions in the Delta table at this place (extra: delta).")
-    ] = None,
+    since: options.Since = None,
+    publish_delta: options.PublishDelta = None,
     max_rejects: options.MaxRejects = "2%",
     accept_rejects: options.AcceptRejects = False,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of another plan's run in --out.")] = False,
@@ -58,9 +55,13 @@ def classify(
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.config.classify import ClassifySettings, ColumnNames, parse_share
+        from fmnist_ray.config.decisions import Promises
 
         columns = ColumnNames(
             id=id_column, image=image_column, label=label_column, keep=tuple(name for name in keep.split(",") if name)
+        )
+        promises = Promises(
+            min_precision=min_precision, per_class=per_class, risk=risk, coverage=coverage, alarm_rate=alarm_rate
         )
         settings = ClassifySettings(
             catalogue_uri=catalogue,
@@ -70,6 +71,7 @@ def classify(
             since_uri=since,
             image_prefixes=tuple(prefix for prefix in images.split(",") if prefix),
             head=None if head == "bundle" else head,
+            promises=promises,
             precision=precision,
             runtime=None if runtime == "auto" else runtime,
             shard_rows=shard_rows,
@@ -80,8 +82,7 @@ def classify(
         )
         summary = run_classify(settings, output, address=address)
         show_summary(summary, output)
-        published = None if publish_delta is None else _publish(out, publish_delta, output)
-        output.result({**dataclasses.asdict(summary), "delta": published})
+        output.result({**dataclasses.asdict(summary), "delta": _publish(out, publish_delta, output)})
 
 
 def retry(
@@ -113,7 +114,9 @@ def retry(
         output.result({"retried": True, **dataclasses.asdict(summary)})
 
 
-def _publish(out: str, table_uri: str, output: Output) -> dict[str, Any]:
+def _publish(out: str, table_uri: str | None, output: Output) -> dict[str, Any] | None:
+    if table_uri is None:
+        return None
     from fmnist_ray.catalogue.delta import publish_delta
     from fmnist_ray.catalogue.results import open_results
 
@@ -151,12 +154,19 @@ def show_summary(summary: RunSummary, output: Output) -> None:
         + (f" ({summary.num_carried:,} carried over)" if summary.num_carried else ""),
         "rejects": f"{summary.num_rejects:,}" + (f" ({rejects})" if rejects else ""),
         "accuracy": "no labels" if summary.accuracy is None else f"{summary.accuracy:.2%}",
+        **({"decisions": _decisions(summary)} if summary.decisions else {}),
         "seconds": f"{summary.elapsed_s:.1f}",
         "rows per second": "done before" if summary.rows_per_s is None else f"{summary.rows_per_s:,.0f}",
         "bundle": summary.bundle_digest[:12],
         "results": summary.out_uri,
         "report": summary.report_uri,
+        **({"review": summary.review_uri} if summary.review_uri else {}),
     }
     if not summary.num_rows:
         output.note("warning: the catalogue has no rows; an empty run was committed.")
     output.facts(f"Committed run {summary.plan_id}", facts)
+
+
+def _decisions(summary: RunSummary) -> str:
+    shares = ((name, count, count / summary.num_predictions) for name, count in summary.decisions.items())
+    return ", ".join(f"{name} {count:,} ({share:.1%})" for name, count, share in shares)

@@ -50,7 +50,7 @@ def describe(
     against: Annotated[str | None, typer.Option(help="Another data set, to find near duplicates across.")] = None,
     bundle: options.Bundle = "default",
     image_column: Annotated[str, typer.Option(help="Encoded image bytes.")] = "image",
-    label_column: Annotated[str | None, typer.Option(help="True class. Default: label, if there.")] = None,
+    label_column: options.LabelColumn = None,
     max_rows: Annotated[int, typer.Option(help="Rows to look at, at most; every pair is compared.")] = 70_000,
     similarity: Annotated[float, typer.Option(help="Correlation of pixels from which on images are alike.")] = 0.98,
     json_mode: options.Json = False,

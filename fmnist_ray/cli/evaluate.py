@@ -22,7 +22,7 @@ def evaluate(
     against: Annotated[str | None, typer.Option(help="A second bundle, to compare with.")] = None,
     corruptions: Annotated[bool, typer.Option("--corruptions", help="Measure on corrupted images as well.")] = False,
     image_column: Annotated[str, typer.Option(help="Encoded image bytes.")] = "image",
-    label_column: Annotated[str | None, typer.Option(help="True class. Default: label, if there.")] = None,
+    label_column: options.LabelColumn = None,
     slice_by: Annotated[list[str] | None, typer.Option(help="A column to slice by; again for more.")] = None,
     seed: Annotated[int, typer.Option(help="Of the corruptions.")] = 0,
     json_mode: options.Json = False,

@@ -31,7 +31,7 @@ def features(
     ] = None,
     id_column: Annotated[str | None, typer.Option(help="Product id. Default: product_id, if there.")] = None,
     image_column: Annotated[str, typer.Option(help="Encoded image bytes.")] = "image",
-    label_column: Annotated[str | None, typer.Option(help="True class. Default: label, if there.")] = None,
+    label_column: options.LabelColumn = None,
     keep: Annotated[str, typer.Option(help="Other columns to copy through, separated by commas.")] = "",
     shard_rows: Annotated[int | None, typer.Option(help="Rows per shard, the unit of restart.")] = None,
     workers: options.Workers = None,

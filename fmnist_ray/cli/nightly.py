@@ -33,7 +33,7 @@ def nightly(
     id_column: Annotated[str | None, typer.Option(help="Product id. Default: product_id, if there.")] = None,
     image_column: Annotated[str, typer.Option(help="Encoded image bytes, or places of images.")] = "image",
     images: options.Images = "",
-    label_column: Annotated[str | None, typer.Option(help="True class. Default: label, if there.")] = None,
+    label_column: options.LabelColumn = None,
     keep: Annotated[str, typer.Option(help="Other columns to copy through, separated by commas.")] = "",
     full: Annotated[bool, typer.Option("--full", help="Also what the night before has classified.")] = False,
     max_rejects: Annotated[str, typer.Option(help="Share of rejected rows that is still committed.")] = "2%",

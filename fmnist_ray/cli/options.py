@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,8 +13,29 @@ Address = Annotated[
     typer.Option("--address", help="A Ray cluster. Default: RAY_ADDRESS, the local cluster, or one of our own."),
 ]
 Bundle = Annotated[str, typer.Option("--bundle", help="A shipped bundle's name, or a bundle's path or URI.")]
+LabelColumn = Annotated[str | None, typer.Option("--label-column", help="True class. Default: label, if there.")]
+Head = Annotated[
+    Literal["bundle", "cnn", "svm", "both"], typer.Option("--head", help="Who decides. Default: as the bundle says.")
+]
+MinPrecision = Annotated[
+    float | None,
+    typer.Option("--min-precision", help="Accept rows so that this share of them is right; the others go to review."),
+]
+PerClass = Annotated[bool, typer.Option("--per-class", help="Keep --min-precision in every predicted class.")]
+Risk = Annotated[float, typer.Option("--risk", help="Probability that --min-precision is not kept.")]
+Coverage = Annotated[float, typer.Option("--coverage", help="Share of each class's rows whose label set holds it.")]
+AlarmRate = Annotated[float, typer.Option("--alarm-rate", help="Share of good rows flagged as novel, and as unusable.")]
 Recipe = Annotated[str, typer.Option("--recipe", help="Named settings, or a .json file; what follows overrides.")]
 Change = Annotated[list[str] | None, typer.Option("--set", help="Any setting, NAME=VALUE; again for more.")]
+Since = Annotated[
+    str | None, typer.Option("--since", help="An earlier --out; images that it has classified are not done again.")
+]
+PublishDelta = Annotated[
+    str | None,
+    typer.Option(
+        "--publish-delta", help="Then register the predictions in the Delta table at this place (extra: delta)."
+    ),
+]
 Images = Annotated[
     str, typer.Option("--images", help="Where named images may lie, by commas. Default: in the catalogue's place.")
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fmnist_ray.config.decisions import Promises
 from fmnist_ray.errors import SettingError
 
 Runtime = Literal["cpu", "gpu"]
@@ -56,6 +57,8 @@ class ClassifySettings:
     """Of a features run: the tensor of the bundle's graph to write. None: the layer before the logits."""
     head: HeadName | None = None
     """Who decides: the network's own head, the SVM, or their combination. None: the one that the bundle names."""
+    promises: Promises = field(default_factory=Promises)
+    """What holds of the rows' decisions."""
     precision: Precision = "f32"
     """Arithmetic of the network. f32 gives the same answers on every machine."""
     runtime: Runtime | None = None

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fmnist_ray.decisions.calibration import Curve
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:
@@ -14,19 +16,16 @@ class Answers:
     label_ids: np.ndarray
     """int16 [N]: the label with the highest score, the first of equals"""
     confidences: np.ndarray
-    """float32 [N]: its calibrated probability, 0..1"""
+    """float32 [N]: the calibrated probability that it is right, 0..1"""
+    probabilities: np.ndarray
+    """float32 [N, K]: softmax over all labels; those of a row add up to 1"""
 
 
-def decide(logits: np.ndarray, temperature: float) -> Answers:
+def decide(logits: np.ndarray, temperature: float, curve: Curve | None = None) -> Answers:
     """Label and confidence for each row of `logits` [N, K]; a row's answer does not depend on the other rows."""
     scores = np.asarray(logits, np.float64) / temperature
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))  # the label's own weight is 1
-    return Answers(logits.argmax(axis=1).astype(np.int16), (1 / weights.sum(axis=1)).astype(np.float32))
-
-
-def probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Calibrated probabilities, float32 [N, K], of all labels; that of the label of `decide` is its confidence."""
-    scores = np.asarray(logits, np.float64) / temperature
-    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
-    shares: np.ndarray = weights / weights.sum(axis=1, keepdims=True)
-    return shares.astype(np.float32)
+    total = weights.sum(axis=1)
+    confidences = 1 / total if curve is None else curve.apply(total - 1)
+    probabilities = (weights / total[:, None]).astype(np.float32)
+    return Answers(logits.argmax(axis=1).astype(np.int16), confidences.astype(np.float32), probabilities)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,8 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from fmnist_ray.config.classify import HeadName
-from fmnist_ray.decisions.calibration import fit_temperature
-from fmnist_ray.decisions.decide import Answers, decide, probabilities
+from fmnist_ray.decisions.calibration import Curve, fit_curve, fit_temperature
+from fmnist_ray.decisions.decide import Answers, decide
 from fmnist_ray.decisions.pairwise import pairwise_labels, pairwise_margins
 from fmnist_ray.errors import BundleError
 
@@ -52,31 +53,27 @@ class HeadAnswers:
 
 
 def decide_heads(
-    logits: np.ndarray, svm_scores: np.ndarray | None, *, temperature: float, rule: HeadRule | None, head: HeadName
+    logits: np.ndarray,
+    svm_scores: np.ndarray | None,
+    *,
+    temperature: float,
+    rule: HeadRule | None,
+    head: HeadName,
+    curves: Mapping[HeadName, Curve] | None = None,
 ) -> HeadAnswers:
-    """Answers for `logits` [N, K] and, of a bundle with a `rule`, `svm_scores` [N, K or pairs]."""
-    cnn = decide(logits, temperature)
+    """Answers for `logits` [N, K] and, of a bundle with a `rule`, `svm_scores` [N, K or pairs]. `curves` are those of
+    the heads' confidences."""
+    curves = curves or {}
+    cnn = decide(logits, temperature, curves.get("cnn"))
     if rule is None or svm_scores is None:
         return HeadAnswers(answers=cnn, cnn=cnn, svm=None)
     num_labels = logits.shape[1]
     scores = class_scores(svm_scores, num_labels, pairwise=rule.pairwise)
-    svm = decide(scores, rule.svm_temperature)
+    svm = decide(scores, rule.svm_temperature, curves.get("svm"))
     if rule.pairwise:
-        svm = _labelled(scores / rule.svm_temperature, pairwise_labels(svm_scores, num_labels))
-    both = decide(rule.cnn_weight * np.asarray(logits, np.float64) + rule.svm_weight * scores, 1.0)
+        svm = _labelled(scores / rule.svm_temperature, pairwise_labels(svm_scores, num_labels), curves.get("svm"))
+    both = decide(rule.cnn_weight * np.asarray(logits, np.float64) + rule.svm_weight * scores, 1.0, curves.get("both"))
     return HeadAnswers(answers={"cnn": cnn, "svm": svm, "both": both}[head], cnn=cnn, svm=svm)
-
-
-def head_probabilities(
-    logits: np.ndarray, svm_scores: np.ndarray | None, *, temperature: float, rule: HeadRule | None, head: HeadName
-) -> np.ndarray:
-    """The deciding head's calibrated probability of every label, float32 [N, K]; arguments as in `decide_heads`."""
-    if rule is None or svm_scores is None or head == "cnn":
-        return probabilities(logits, temperature)
-    scores = class_scores(svm_scores, logits.shape[1], pairwise=rule.pairwise)
-    if head == "svm":
-        return probabilities(scores, rule.svm_temperature)
-    return probabilities(rule.cnn_weight * np.asarray(logits, np.float64) + rule.svm_weight * scores, 1.0)
 
 
 def class_scores(svm_scores: np.ndarray, num_labels: int, *, pairwise: bool) -> NDArray[np.float64]:
@@ -140,8 +137,21 @@ def _fit_weights(
     return float(fit.x[0]), float(fit.x[1])
 
 
-def _labelled(scaled: NDArray[np.float64], label_ids: NDArray[np.int64]) -> Answers:
+def fit_curves(
+    logits: np.ndarray, svm_scores: np.ndarray | None, labels: np.ndarray, *, temperature: float, rule: HeadRule | None
+) -> dict[HeadName, Curve]:
+    """The curve of each head's confidence, on images that no head was fitted on; see `fit_rule` for the arguments."""
+    curves: dict[HeadName, Curve] = {}
+    for head in HEADS if rule is not None else HEADS[:1]:
+        found = decide_heads(logits, svm_scores, temperature=temperature, rule=rule, head=head).answers
+        confidences = np.asarray(found.confidences, np.float64).clip(1e-12, 1 - 1e-9)
+        curves[head] = fit_curve((1 - confidences) / confidences, found.label_ids == labels)
+    return curves
+
+
+def _labelled(scaled: NDArray[np.float64], label_ids: NDArray[np.int64], curve: Curve | None) -> Answers:
     """Answers with labels that were decided otherwise, and their own probabilities."""
-    rows = np.arange(len(label_ids))
-    confidences = softmax(scaled, axis=1)[rows, label_ids]
-    return Answers(label_ids.astype(np.int16), confidences.astype(np.float32))
+    probabilities = softmax(scaled, axis=1)
+    own = probabilities[np.arange(len(label_ids)), label_ids]
+    confidences = own if curve is None else curve.apply((1 - own) / own)
+    return Answers(label_ids.astype(np.int16), confidences.astype(np.float32), probabilities.astype(np.float32))

@@ -14,7 +14,8 @@ DIGEST = "7c28f0c9e4e7e8c0a5a0c1a4f6b6d1a5e1b2c3d4e5f60718293a4b5c6d7e8f90"
 
 
 class LabelConfidence(BaseModel):
-    """A label, and its calibrated probability."""
+    """A label, and its probability among all labels. The result's own `confidence` is calibrated further where the
+    bundle has a curve for it."""
 
     label: str = Field(examples=["Sneaker"])
     confidence: float = Field(ge=0, le=1, examples=[0.97])

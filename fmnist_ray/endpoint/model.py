@@ -11,7 +11,6 @@ import numpy as np
 from fmnist_ray.bundle.classifier import Classifier, open_classifier
 from fmnist_ray.bundle.format import node_uri, read_bundle
 from fmnist_ray.config.serve import ServeSettings
-from fmnist_ray.decisions.decide import probabilities
 from fmnist_ray.images.prepare import Reject
 
 Load = Callable[[str], Classifier]
@@ -26,7 +25,7 @@ class Answered:
     label_id: int
     confidence: float
     probabilities: np.ndarray
-    """float32 [labels]: calibrated"""
+    """float32 [labels]: of all labels; they add up to 1"""
 
 
 Outcome = Answered | Reject
@@ -47,8 +46,8 @@ class Model:
         classifier = self.classifier
         answers = classifier.answer(images)
         outcomes: list[Outcome | None] = [None] * len(images)
-        all_probabilities = probabilities(answers.logits, classifier.spec.temperature)
-        rows = zip(answers.positions, answers.label_ids, answers.confidences, all_probabilities, strict=True)
+        found = answers.answers
+        rows = zip(answers.positions, found.label_ids, found.confidences, found.probabilities, strict=True)
         for position, label_id, confidence, row in rows:
             outcomes[position] = Answered(classifier, int(label_id), float(confidence), row)
         for reject in answers.rejects:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fmnist_ray.bundle.classifier import deciding_head
+from fmnist_ray.bundle.decisions import proven_thresholds
 from fmnist_ray.bundle.format import Bundle, node_uri, read_bundle
 from fmnist_ray.catalogue.carry import check_carriable
 from fmnist_ray.catalogue.commit import Commit, claim, commit_run, read_commit
@@ -20,9 +21,11 @@ from fmnist_ray.catalogue.receipts import Receipt, read_receipts
 from fmnist_ray.catalogue.results import open_results
 from fmnist_ray.config.classify import ClassifySettings
 from fmnist_ray.config.images import ImageLimits
+from fmnist_ray.decisions.counts import decisions_made
 from fmnist_ray.errors import SettingError
 from fmnist_ray.flows.budget import check_rejects
 from fmnist_ray.flows.report import write_report
+from fmnist_ray.flows.review_queue import write_queue
 from fmnist_ray.flows.rounds import Executor, complete, num_rows
 from fmnist_ray.flows.shard import WorkerSettings
 from fmnist_ray.reports.metrics import evaluate
@@ -52,12 +55,16 @@ class RunSummary:
     num_shards: int
     num_shards_resumed: int
     """Shards that an earlier start of the same command had done."""
+    decisions: dict[str, int]
+    """Rows by decision; empty where no precision was promised."""
     accuracy: float | None
     """Share of labelled predictions that are right; None without labels."""
     elapsed_s: float
     rows_per_s: float | None
     """Rows that this command classified, by its seconds from start to commit; None when all were done before."""
     report_uri: str
+    review_uri: str | None
+    """The page of the review queue; None where no precision was promised."""
 
 
 def classify(
@@ -119,12 +126,15 @@ def run_plan(
 def _plan(settings: ClassifySettings, bundle: Bundle) -> Plan:
     catalogue, infos = list_inputs(settings.catalogue_uri)
     inputs, columns = inspect_inputs(catalogue, infos, settings.columns, fetches=True)
+    head = deciding_head(bundle, settings.head)
     promises: dict[str, Any] = {
         "bundle_digest": bundle.digest,
         "labels": list(bundle.spec.labels),
         "table": settings.table,
         "layer": settings.layer,
-        "head": deciding_head(bundle, settings.head),
+        "head": head,
+        "decisions": dataclasses.asdict(settings.promises),
+        "thresholds": proven_thresholds(bundle, settings.promises, head),
         "precision": settings.precision,
         "limits": dataclasses.asdict(ImageLimits()),
         "image_prefixes": [open_store(prefix).uri for prefix in settings.image_prefixes],
@@ -171,6 +181,8 @@ def _facts(settings: ClassifySettings, bundle: Bundle, plan: Plan, elapsed_s: fl
         "table": settings.table,
         "layer": settings.layer,
         "head": plan.promises["head"],
+        "promises": plan.promises["decisions"],
+        "thresholds": plan.promises["thresholds"],
         "labels": list(bundle.spec.labels),
         "precision": settings.precision,
         "num_shards": len(plan.shards),
@@ -195,10 +207,12 @@ def _summary(out: Store, plan: Plan, commit: Commit, *, resumed: int, elapsed_s:
         num_carried=statistics.num_carried,
         num_rejects=commit.num_rejects,
         rejects_by_reason=dict(statistics.rejects_by_reason),
+        decisions=decisions_made(statistics.decisions),
         num_shards=len(plan.shards),
         num_shards_resumed=resumed,
         accuracy=None if evaluation is None else evaluation.accuracy,
         elapsed_s=round(elapsed_s, 3),
         rows_per_s=None if all_before else commit.facts["rows_per_s"],
         report_uri=report_uri,
+        review_uri=write_queue(out, commit),
     )

@@ -187,18 +187,24 @@ class _Collected:
 
 
 def _accuracy(classifier: Classifier, pixels: NDArray[np.uint8], truth: NDArray[np.int64]) -> float:
-    return float((classifier.assess(pixels)[0] == truth).mean())
+    return float((classifier.assess(pixels).label_ids == truth).mean())
 
 
 def _scored(classifier: Classifier, pixels: NDArray[np.uint8], truth: NDArray[np.int64]) -> ScoredRows:
-    label_ids, probabilities = classifier.assess(pixels)
-    return ScoredRows(probabilities=probabilities, label_ids=label_ids, truth=truth)
+    answers = classifier.assess(pixels)
+    return ScoredRows(
+        probabilities=answers.probabilities,
+        label_ids=answers.label_ids.astype(np.int64),
+        confidences=answers.confidences,
+        truth=truth,
+    )
 
 
 def _joined(parts: Sequence[ScoredRows]) -> ScoredRows:
     return ScoredRows(
         probabilities=np.concatenate([part.probabilities for part in parts]),
         label_ids=np.concatenate([part.label_ids for part in parts]),
+        confidences=np.concatenate([part.confidences for part in parts]),
         truth=np.concatenate([part.truth for part in parts]),
     )
 

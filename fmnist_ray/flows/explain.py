@@ -68,14 +68,15 @@ def explain(settings: ExplainSettings) -> ExplainSummary:
     if prepared.rejects:
         reject = prepared.rejects[0]
         raise CatalogueError(f"{found[reject.position].name} can't be explained: {reject.reason}, {reject.detail}.")
-    label_ids, probabilities = classifier.assess(prepared.pixels)
+    answers = classifier.assess(prepared.pixels)
+    label_ids = answers.label_ids.astype(np.int64)
     maps = {method: _maps(method, classifier, network, prepared.pixels, label_ids) for method in settings.methods}
     explained = [
         Explained(
             name=row.name,
             label=classifier.labels[label_ids[number]],
             true_label=None if row.truth < 0 else classifier.labels[row.truth],
-            confidence=float(probabilities[number, label_ids[number]]),
+            confidence=float(answers.confidences[number]),
             picture=encode_png(input_picture(prepared.pixels[number], _SIDE)),
             maps=tuple(_heat(method, prepared.pixels[number], maps[method][number]) for method in settings.methods),
         )
@@ -142,7 +143,7 @@ def _maps(
     if method == "occlusion" or network is None:
 
         def score_of(label_id: int) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-            return lambda images: classifier.assess(images)[1][:, label_id]
+            return lambda images: classifier.assess(images).probabilities[:, label_id]
 
         return np.stack(
             [occlusion_map(score_of(int(label)), image) for image, label in zip(pixels, label_ids, strict=True)]

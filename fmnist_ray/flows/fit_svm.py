@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 
 from fmnist_ray.bundle.card import model_card
-from fmnist_ray.bundle.format import CARD, GOLDEN, GRAPH, SVM, Bundle, check_free, read_bundle, write_bundle
+from fmnist_ray.bundle.decisions import with_svm_scores
+from fmnist_ray.bundle.format import CARD, GOLDEN, GRAPH, HELDOUT, SVM, Bundle, check_free, read_bundle, write_bundle
 from fmnist_ray.bundle.golden import golden_images, svm_tolerance, write_golden
 from fmnist_ray.bundle.head_graph import join_head
 from fmnist_ray.bundle.runtimes import OpenVinoRuntime
 from fmnist_ray.catalogue.feature_rows import open_features
+from fmnist_ray.config.classify import HeadName
 from fmnist_ray.config.images import ImageLimits
 from fmnist_ray.config.svm import FitSettings, SvmSettings
+from fmnist_ray.decisions.calibration import Curve
 from fmnist_ray.decisions.heads import HeadRule, fit_rule
 from fmnist_ray.errors import ParityError
 from fmnist_ray.flows.svm_data import SvmRows, search_rows, split_table
@@ -90,10 +93,12 @@ def fit_svm(
         validation.logits, validation.svm, validation.labels,
         temperature=bundle.spec.temperature, pairwise=svm.kind == "rbf",
     )  # fmt: skip
+    curves = validation.curves(rule, temperature=bundle.spec.temperature)
     test = HeadScores.of(rows, rows.test, head) if len(opened) == 1 else HeadScores.of_table(opened[1], head)
-    metrics = head_metrics(validation, test, rule, temperature=bundle.spec.temperature)
+    metrics = head_metrics(validation, test, rule, temperature=bundle.spec.temperature, curves=curves)
     look_uri = write_look(open_store(settings.work_uri), rows, head, bundle.spec.labels, kind=svm.kind)
-    digest = _write(settings, bundle, head, rule, metrics=metrics, facts=_facts(settings, svm, head, rows, command))
+    facts = _facts(settings, svm, head, rows, command)
+    digest = _write(settings, bundle, head, rule, curves=curves, metrics=metrics, facts=facts)
     return FitOutcome(
         bundle_uri=out.uri,
         bundle_digest=digest,
@@ -147,6 +152,7 @@ def _write(
     head: SvmHead,
     rule: HeadRule,
     *,
+    curves: dict[HeadName, Curve],
     metrics: dict[str, Any],
     facts: dict[str, Any],
 ) -> str:
@@ -160,6 +166,7 @@ def _write(
     spec = dataclasses.replace(
         bundle.spec,
         heads=rule,
+        curves=curves,
         provenance={**bundle.spec.provenance, "svm": facts},
         metrics={**bundle.spec.metrics, **metrics},
     )
@@ -168,9 +175,9 @@ def _write(
         GRAPH: graph,
         SVM: head.to_bytes(),
         GOLDEN: write_golden(images, scores.logits, scores.svm),
-        CARD: model_card(spec),
+        CARD: model_card(spec, heldout=HELDOUT in bundle.files),
     }
-    return write_bundle(open_store(settings.out_uri), spec, files)
+    return write_bundle(open_store(settings.out_uri), spec, with_svm_scores(files, head))
 
 
 def check_graph(found: np.ndarray, expected: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from fmnist_ray.errors import SettingError
 from fmnist_ray.store import ObjectInfo, Store, open_store
 
 _SWEPT = ("data/", "receipts/", "plan/", "report/")
-"""Everything else of an output place is small, and says which runs there are."""
+"""Everything else of an output place is small and says which runs there are, or is what people decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from fmnist_ray import __version__
 from fmnist_ray.catalogue.commit import Commit
 from fmnist_ray.catalogue.results import Results, open_results, report_key
+from fmnist_ray.errors import NotFoundError
 from fmnist_ray.reports.run_page import RunFacts, run_report
 from fmnist_ray.reports.statistics import RunStatistics
 from fmnist_ray.store import Store, open_store
@@ -45,8 +49,20 @@ def _write(store: Store, commit: Commit) -> None:
         num_workers=facts["num_workers"],
         program_version=__version__,
         previous_plan_id=commit.previous,
+        promises=facts.get("promises"),
+        thresholds=facts.get("thresholds"),
+        review=_review(store, commit.plan_id),
     )
     samples = Results(store, commit).samples()
     report = run_report(run, RunStatistics.from_dict(commit.statistics), samples, tuple(facts["labels"]))
     store.put(report_key(commit.plan_id, "json"), report.to_json())
     store.put(report_key(commit.plan_id, "html"), report.to_html())
+
+
+def _review(store: Store, plan_id: str) -> dict[str, Any] | None:
+    """What reviewed rows say of the run, once there are any."""
+    try:
+        estimate: dict[str, Any] = json.loads(store.get(f"review/{plan_id}/estimate.json"))
+    except NotFoundError:
+        return None
+    return estimate

@@ -19,6 +19,7 @@ from fmnist_ray.catalogue.receipts import write_shard
 from fmnist_ray.catalogue.results import open_results
 from fmnist_ray.catalogue.samples import SampleKeeper
 from fmnist_ray.config.classify import Precision, Runtime
+from fmnist_ray.config.decisions import Promises
 from fmnist_ray.config.images import ImageLimits
 from fmnist_ray.errors import CatalogueError, ImageRejected, ParityError
 from fmnist_ray.flows.shard_rows import ShardRows
@@ -103,6 +104,7 @@ class ShardWorker:
             limits=ImageLimits(**promises["limits"]),
             head=promises["head"],
             layer=promises["layer"],
+            promises=Promises(**promises["decisions"]),
         )
 
     @cached_property

@@ -17,6 +17,8 @@ from fmnist_ray.catalogue.reader import RowBatch
 from fmnist_ray.catalogue.samples import Sample, SampleKeeper, row_orders
 from fmnist_ray.catalogue.writer import ShardTables, encode_table
 from fmnist_ray.config.classify import Table
+from fmnist_ray.decisions.columns import read_judgements
+from fmnist_ray.decisions.counts import count_judgements
 from fmnist_ray.images.digest import DIGEST_BYTES, image_digests
 from fmnist_ray.images.thumbnail import thumbnail
 from fmnist_ray.labels import known_label_ids, label_index
@@ -89,6 +91,8 @@ class ShardRows:
         statistics.add_predictions(answers.label_ids, answers.confidences, known)
         if answers.svm is not None:
             statistics.add_heads(answers.label_ids, answers.cnn.label_ids, answers.svm.label_ids, known)
+        if answers.judgements is not None:
+            statistics.decisions.update(count_judgements(answers.label_ids, answers.judgements, known))
         statistics.add_images(answers.pixels)
         statistics.add_rejects(reject.reason for reject in answers.rejects)
         statistics.num_null_ids += rows.ids.null_count
@@ -105,6 +109,9 @@ class ShardRows:
             cells = (carried.answers.column(name).to_pylist() for name in ("cnn_label", "svm_label"))
             cnn, svm = ([self._label_ids[cell] for cell in column] for column in cells)
             statistics.add_heads(label_ids, cnn, svm, known)
+        if self._classifier.rule is not None:
+            judgements = read_judgements(carried.answers, self._classifier.labels, self._classifier.rule.alarm_rate)
+            statistics.decisions.update(count_judgements(label_ids, judgements, known))
 
     def _sample(self, rows: RowBatch, answers: CellAnswers, truth: NDArray[np.int64] | None) -> None:
         """Offer the rows by kind: right (or not known to be wrong) per class, wrong per pair, rejects per reason."""

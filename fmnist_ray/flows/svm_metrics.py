@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 
 from fmnist_ray.catalogue.feature_rows import FeatureRows
 from fmnist_ray.config.classify import HeadName
-from fmnist_ray.decisions.calibration import expected_calibration_error
-from fmnist_ray.decisions.heads import HEADS, HeadRule, decide_heads
+from fmnist_ray.decisions.calibration import Curve, expected_calibration_error
+from fmnist_ray.decisions.heads import HEADS, HeadRule, decide_heads, fit_curves
 from fmnist_ray.flows.svm_data import SvmRows
 from fmnist_ray.heads.svm import SvmHead
 
@@ -45,24 +46,31 @@ class HeadScores:
         rows = SvmRows(table=table, labels=labels, train=every[:0], validation=every[:0], test=every)
         return cls.of(rows, every, head)
 
+    def curves(self, rule: HeadRule, *, temperature: float) -> dict[HeadName, Curve]:
+        """The curves of the heads' confidences that fit these rows."""
+        return fit_curves(self.logits, self.svm, self.labels, temperature=temperature, rule=rule)
 
-def head_metrics(validation: HeadScores, test: HeadScores, rule: HeadRule, *, temperature: float) -> dict[str, Any]:
+
+def head_metrics(
+    validation: HeadScores,
+    test: HeadScores,
+    rule: HeadRule,
+    *,
+    temperature: float,
+    curves: Mapping[HeadName, Curve],
+) -> dict[str, Any]:
     """Accuracy and calibration error by head, and how often the two heads differ."""
     found: dict[str, Any] = {}
     for part, scores in (("validation", validation), ("test", test)):
         for head in HEADS:
-            right, confidences = _answers(scores, rule, head, temperature)
+            answers = decide_heads(
+                scores.logits, scores.svm, temperature=temperature, rule=rule, head=head, curves=curves
+            ).answers
+            right, confidences = answers.label_ids == scores.labels, answers.confidences
             found[f"{head}_{part}_accuracy"] = float(right.mean())
             found[f"{head}_{part}_calibration_error"] = expected_calibration_error(confidences, right)
         found[f"{part}_disagreement"] = _disagreement(scores, rule, temperature)
     return found
-
-
-def _answers(
-    scores: HeadScores, rule: HeadRule, head: HeadName, temperature: float
-) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    found = decide_heads(scores.logits, scores.svm, temperature=temperature, rule=rule, head=head).answers
-    return found.label_ids == scores.labels, found.confidences
 
 
 def _disagreement(scores: HeadScores, rule: HeadRule, temperature: float) -> float:

@@ -13,14 +13,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from fmnist_ray.bundle.card import model_card
+from fmnist_ray.bundle.decisions import heldout_files
 from fmnist_ray.bundle.format import CARD, GOLDEN, GRAPH, WEIGHTS, BundleSpec, check_free, write_bundle
 from fmnist_ray.bundle.golden import write_golden
-from fmnist_ray.bundle.runtimes import OpenVinoRuntime
+from fmnist_ray.bundle.runtimes import OpenVinoRuntime, Scores
+from fmnist_ray.config.classify import HeadName
 from fmnist_ray.config.train import TrainSettings
-from fmnist_ray.decisions.calibration import expected_calibration_error, fit_temperature
+from fmnist_ray.decisions.calibration import Curve, expected_calibration_error, fit_temperature
+from fmnist_ray.decisions.decide import decide
+from fmnist_ray.decisions.heads import fit_curves
 from fmnist_ray.errors import NotFoundError, SettingError
 from fmnist_ray.flows.training_data import TrainingData, load_training_data
 from fmnist_ray.images.encode import encode_png
@@ -84,6 +87,7 @@ def train(
         architecture_args=architecture_args,
         preparation=data.preparation,
         temperature=answers.temperature,
+        curves=answers.curves,
         provenance={**data.description, **_provenance(settings, states, command=command, recipe=recipe)},
         metrics={**answers.metrics, "num_parameters": num_parameters},
     )
@@ -91,8 +95,9 @@ def train(
     files = {
         GRAPH: graph,
         WEIGHTS: export_weights(network),
-        GOLDEN: write_golden(images, answers.logits[:NUM_GOLDEN]),
+        GOLDEN: write_golden(images, answers.validation.logits[:NUM_GOLDEN]),
         CARD: model_card(spec),
+        **heldout_files(answers.validation, data.validation.pixels, data.validation.labels),
     }
     digest = write_bundle(out, spec, files)
     return TrainOutcome(
@@ -126,30 +131,31 @@ def _trained(
 class _Answers:
     """What the exported graph says of the held-out images."""
 
-    logits: np.ndarray
-    """float32 [N, labels], of the validation images"""
+    validation: Scores
+    """Of the validation images"""
     temperature: float
+    curves: dict[HeadName, Curve]
     metrics: dict[str, Any]
 
     @classmethod
     def of(cls, graph: bytes, validation: LabelledImages, test: LabelledImages) -> _Answers:
         scorer = OpenVinoRuntime(graph, precision="f32", num_threads=os.cpu_count() or 1)
-        logits = scorer.score(validation.pixels).logits
-        temperature = fit_temperature(logits, validation.labels)
-        confidences = softmax(logits.astype(np.float64) / temperature, axis=1).max(axis=1)
-        return cls(
-            logits=logits,
-            temperature=temperature,
-            metrics={
-                "validation_accuracy": _accuracy(logits, validation.labels),
-                "validation_calibration_error": expected_calibration_error(
-                    confidences, logits.argmax(axis=1) == validation.labels
-                ),
-                "num_validation": len(logits),
-                "test_accuracy": _accuracy(scorer.score(test.pixels).logits, test.labels),
-                "num_test": len(test.labels),
-            },
-        )
+        scores = scorer.score(validation.pixels)
+        temperature = fit_temperature(scores.logits, validation.labels)
+        curves = fit_curves(scores.logits, None, validation.labels, temperature=temperature, rule=None)
+        metrics: dict[str, Any] = {}
+        for part, logits, labels in (
+            ("validation", scores.logits, validation.labels),
+            ("test", scorer.score(test.pixels).logits, test.labels),
+        ):
+            answers = decide(logits, temperature, curves["cnn"])
+            right = answers.label_ids == labels
+            metrics |= {
+                f"{part}_accuracy": float(right.mean()),
+                f"{part}_calibration_error": expected_calibration_error(answers.confidences, right),
+                f"num_{part}": len(labels),
+            }
+        return cls(validation=scores, temperature=temperature, curves=curves, metrics=metrics)
 
 
 def find_settings(recipe: str) -> TrainSettings:
@@ -168,10 +174,6 @@ def find_settings(recipe: str) -> TrainSettings:
 def _png(image: NDArray[np.uint8]) -> bytes:
     """A model input [channels, size, size] as an image file that is prepared to this very input."""
     return encode_png(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
-
-
-def _accuracy(logits: np.ndarray, labels: NDArray[np.int64]) -> float:
-    return float((logits.argmax(axis=1) == labels).mean())
 
 
 def _provenance(

@@ -53,16 +53,13 @@ class ScoredRows:
     """Labelled rows with a bundle's answers, in order."""
 
     probabilities: NDArray[np.float32]
-    """[n, labels], calibrated"""
+    """[n, labels]; those of a row add up to 1"""
     label_ids: NDArray[np.int64]
     """[n]"""
+    confidences: NDArray[np.float32]
+    """[n]: calibrated probability that the label is right"""
     truth: NDArray[np.int64]
     """[n] true label ids"""
-
-    @property
-    def confidences(self) -> NDArray[np.float32]:
-        """Probability of the label, [n]."""
-        return self.probabilities[np.arange(len(self.label_ids)), self.label_ids]
 
     @property
     def correct(self) -> NDArray[np.bool_]:

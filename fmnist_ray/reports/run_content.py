@@ -6,6 +6,7 @@ from typing import Any
 
 from fmnist_ray.labels import Labels
 from fmnist_ray.reports.accuracy_content import accuracy_content
+from fmnist_ray.reports.decision_content import decision_content
 from fmnist_ray.reports.gallery import Gallery
 from fmnist_ray.reports.head_content import head_content
 from fmnist_ray.reports.metrics import evaluate
@@ -38,6 +39,7 @@ def run_content(run: dict[str, Any], statistics: RunStatistics, gallery: Gallery
         "classes": _classes(statistics, gallery, labels),
         "confidence": _confidence(statistics),
         "heads": head_content(statistics),
+        "decisions": decision_content(statistics.decisions, run.get("promises"), run.get("thresholds"), labels),
         "brightness": _brightness(statistics),
         "time": _time(statistics),
     }

@@ -56,6 +56,12 @@ class RunFacts:
     program_version: str
     previous_plan_id: str | None = None
     """The run that this one replaced."""
+    promises: dict[str, Any] | None = None
+    """What holds of the rows' decisions, as `config.decisions.Promises` has it."""
+    thresholds: list[float] | None = None
+    """By label, the confidence from which on a row was accepted; None where no precision was promised."""
+    review: dict[str, Any] | None = None
+    """What reviewed rows say of the run: how many there are, and the precision of accepted rows with an interval."""
 
 
 @dataclass(frozen=True, slots=True)

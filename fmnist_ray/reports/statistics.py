@@ -58,6 +58,8 @@ class RunStatistics:
     """Predictions that are an earlier run's."""
     heads: Counter[str] = field(default_factory=Counter)
     """How often the two heads of a bundle with an SVM agree, and who is right; see `add_heads`."""
+    decisions: Counter[str] = field(default_factory=Counter)
+    """How many rows are accepted, reviewed and declined, and why; `decisions.counts` names the entries."""
     num_null_ids: int = 0
     """Rows without an id, classified or not."""
     bytes_read: int = 0
@@ -175,6 +177,7 @@ class RunStatistics:
         self.nanoseconds_by_step.update(other.nanoseconds_by_step)
         self.num_carried += other.num_carried
         self.heads.update(other.heads)
+        self.decisions.update(other.decisions)
         self.num_null_ids += other.num_null_ids
         self.bytes_read += other.bytes_read
 
@@ -186,6 +189,7 @@ class RunStatistics:
             "nanoseconds_by_step": dict(sorted(self.nanoseconds_by_step.items())),
             "num_carried": self.num_carried,
             "heads": dict(sorted(self.heads.items())),
+            "decisions": dict(sorted(self.decisions.items())),
             "num_null_ids": self.num_null_ids,
             "bytes_read": self.bytes_read,
             **{name: _cells(getattr(self, name)) for name in _ARRAYS},
@@ -205,6 +209,7 @@ class RunStatistics:
                 nanoseconds_by_step=Counter(content["nanoseconds_by_step"]),
                 num_carried=content["num_carried"],
                 heads=Counter(content["heads"]),
+                decisions=Counter(content.get("decisions", {})),
                 num_null_ids=content["num_null_ids"],
                 bytes_read=content["bytes_read"],
             )

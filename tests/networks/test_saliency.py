@@ -41,7 +41,7 @@ def pixels() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def label_ids(classifier: Classifier, pixels: np.ndarray) -> np.ndarray:
-    return classifier.assess(pixels)[0]
+    return classifier.assess(pixels).label_ids.astype(np.int64)
 
 
 def fresh(name: str, **args: object) -> Network:
@@ -88,18 +88,18 @@ def test_covering_what_is_hot_costs_more_than_covering_what_is_cold(
     else:
         maps = np.stack(
             [
-                occlusion_map(lambda images, label=label: classifier.assess(images)[1][:, label], image)
+                occlusion_map(lambda images, label=label: classifier.assess(images).probabilities[:, label], image)
                 for image, label in zip(pixels, label_ids, strict=True)
             ]
         )
-    before = classifier.assess(pixels)[1][np.arange(len(pixels)), label_ids]
+    before = classifier.assess(pixels).probabilities[np.arange(len(pixels)), label_ids]
     falls = {}
     for hottest in (True, False):
         corners = [extreme(values, hottest=hottest) for values in maps]
         covered = np.stack(
             [covered_square(image, *corner, SQUARE) for image, corner in zip(pixels, corners, strict=True)]
         )
-        falls[hottest] = before - classifier.assess(covered)[1][np.arange(len(pixels)), label_ids]
+        falls[hottest] = before - classifier.assess(covered).probabilities[np.arange(len(pixels)), label_ids]
     assert falls[True].mean() > falls[False].mean() + 0.05
     assert falls[True].mean() > 2 * falls[False].mean()
 

@@ -139,10 +139,12 @@ def make_evaluation(
     for sharpness in (6, 5):
         scores = np.eye(len(labels))[truth] * sharpness + generator.normal(0, 2, (num_rows, len(labels)))
         weights = np.exp(scores)
+        probabilities = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
         answers.append(
             ScoredRows(
-                probabilities=(weights / weights.sum(axis=1, keepdims=True)).astype(np.float32),
+                probabilities=probabilities,
                 label_ids=scores.argmax(axis=1),
+                confidences=probabilities.max(axis=1),
                 truth=truth,
             )
         )
