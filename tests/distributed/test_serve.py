@@ -44,8 +44,12 @@ class Running:
 
     def replicas(self) -> list[psutil.Process]:
         """Its processes that answer."""
-        family = psutil.Process(self.process.pid).children(recursive=True)
-        return [process for process in family if "ServeReplica" in " ".join(process.cmdline()[:1])]
+        found = []
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):  # it ended just now
+                if "ServeReplica" in " ".join(process.cmdline()[:1]):
+                    found.append(process)
+        return found
 
     def stop(self) -> float:
         """Seconds that it takes to end by SIGTERM."""
