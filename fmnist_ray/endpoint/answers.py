@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,7 @@ DIGEST = "7c28f0c9e4e7e8c0a5a0c1a4f6b6d1a5e1b2c3d4e5f60718293a4b5c6d7e8f90"
 
 
 class LabelConfidence(BaseModel):
-    """A label, and its probability among all labels. The result's own `confidence` is calibrated further where the
-    bundle has a curve for it."""
+    """A label and its calibrated probability; the first one's is the result's own `confidence`."""
 
     label: str = Field(examples=["Sneaker"])
     confidence: float = Field(ge=0, le=1, examples=[0.97])
@@ -78,14 +76,18 @@ def image_result(name: str | None, outcome: Outcome, top_k: int) -> dict[str, An
         "label_id": outcome.label_id,
         "confidence": outcome.confidence,
         "top": [
-            {"label": labels[label_id], "confidence": float(outcome.probabilities[label_id])}
-            for label_id in likeliest(outcome.probabilities, top_k)
+            {"label": labels[label_id], "confidence": confidence} for label_id, confidence in likeliest(outcome, top_k)
         ],
         "bundle_digest": outcome.classifier.digest,
     }
 
 
-def likeliest(row: np.ndarray, top_k: int) -> Sequence[int]:
-    """The ids of the `top_k` highest of `row`, highest first, the first of equals before the others."""
-    ids: list[int] = np.argsort(-row, kind="stable")[:top_k].tolist()
-    return ids
+def likeliest(answer: Answered, top_k: int) -> list[tuple[int, float]]:
+    """The `top_k` likeliest labels and what they get: the answer's own label its confidence, the others their shares of
+    what is left, and none more than the first."""
+    shares = answer.probabilities
+    ids = [answer.label_id, *(number for number in np.argsort(-shares, kind="stable") if number != answer.label_id)]
+    left = 1 - float(shares[answer.label_id])
+    scale = (1 - answer.confidence) / left if left > 0 else 0.0
+    others = ((int(number), min(answer.confidence, float(shares[number]) * scale)) for number in ids[1:top_k])
+    return [(answer.label_id, answer.confidence), *others]
