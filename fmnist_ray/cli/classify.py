@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fmnist_ray.cli import options
 from fmnist_ray.cli.console import Output, failures
+from fmnist_ray.cli.executor import on_ray
 
 if TYPE_CHECKING:
-    from fmnist_ray.config.classify import ClassifySettings, Runtime
+    from fmnist_ray.config.classify import ClassifySettings
     from fmnist_ray.flows.classify import RunSummary
-    from fmnist_ray.flows.rounds import Executor
 
 EPILOG = (
     "Example: fmnist-ray classify catalogue.parquet --out results --keep title. The same command again resumes a run "
@@ -27,21 +25,21 @@ def classify(
     catalogue: Annotated[str, typer.Argument(help="A Parquet file, or a folder with Parquet files below it.")],
     out: Annotated[str, typer.Option(help="Where predictions, rejects and the report go.")],
     bundle: options.Bundle = "default",
-    id_column: Annotated[str | None, typer.Option(help="Product id. Default: product_id, if there.")] = None,
-    image_column: Annotated[str, typer.Option(help="Encoded image bytes, or places of images.")] = "image",
+    id_column: options.IdColumn = None,
+    image_column: options.ImageColumn = "image",
     images: options.Images = "",
     label_column: options.LabelColumn = None,
-    keep: Annotated[str, typer.Option(help="Other columns to copy through, separated by commas.")] = "",
-    shard_rows: Annotated[int | None, typer.Option(help="Rows per shard, the unit of restart.")] = None,
+    keep: options.Keep = "",
+    shard_rows: options.ShardRows = None,
     workers: options.Workers = None,
-    runtime: Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="What computes.")] = "auto",
+    runtime: options.Runtime = "auto",
     head: options.Head = "bundle",
     min_precision: options.MinPrecision = None,
     per_class: options.PerClass = False,
     risk: options.Risk = 0.05,
     coverage: options.Coverage = 0.95,
     alarm_rate: options.AlarmRate = 0.01,
-    precision: Annotated[Literal["f32", "bf16"], typer.Option(help="Arithmetic of the network.")] = "f32",
+    precision: options.Precision = "f32",
     since: options.Since = None,
     publish_delta: options.PublishDelta = None,
     max_rejects: options.MaxRejects = "2%",
@@ -54,12 +52,10 @@ def classify(
     """Classify every product photo of a catalogue, exactly once, and commit the whole."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
-        from fmnist_ray.config.classify import ClassifySettings, ColumnNames, parse_share
+        from fmnist_ray.config.classify import ClassifySettings, ColumnNames, parse_names, parse_share
         from fmnist_ray.config.decisions import Promises
 
-        columns = ColumnNames(
-            id=id_column, image=image_column, label=label_column, keep=tuple(name for name in keep.split(",") if name)
-        )
+        columns = ColumnNames(id=id_column, image=image_column, label=label_column, keep=parse_names(keep))
         promises = Promises(
             min_precision=min_precision, per_class=per_class, risk=risk, coverage=coverage, alarm_rate=alarm_rate
         )
@@ -69,7 +65,7 @@ def classify(
             bundle=bundle,
             columns=columns,
             since_uri=since,
-            image_prefixes=tuple(prefix for prefix in images.split(",") if prefix),
+            image_prefixes=parse_names(images),
             head=None if head == "bundle" else head,
             promises=promises,
             precision=precision,
@@ -106,7 +102,7 @@ def retry(
             out_uri=out, bundle=bundle, max_rejects=parse_share(max_rejects), accept_rejects=accept_rejects
         )
         with output.progress("rows") as on_progress:
-            summary = retry_run(settings, _on_ray(address, None, workers), on_progress=on_progress)
+            summary = retry_run(settings, on_ray(address, None, workers), on_progress=on_progress)
         if summary is None:
             output.note("Nothing to retry: no reject of this run can end otherwise.")
             return output.result({"retried": False})
@@ -125,23 +121,12 @@ def _publish(out: str, table_uri: str | None, output: Output) -> dict[str, Any] 
     return dataclasses.asdict(published)
 
 
-def _on_ray(
-    address: str | None, runtime: Runtime | None, workers: int | None
-) -> Callable[[], AbstractContextManager[Executor]]:
-    def open_executor() -> AbstractContextManager[Executor]:
-        from fmnist_ray.distributed.executor import open_executor as on_ray
-
-        return on_ray(address=address, runtime=runtime, workers=workers)
-
-    return open_executor
-
-
 def run_classify(settings: ClassifySettings, output: Output, *, address: str | None) -> RunSummary:
     """Run the flow on Ray with a progress bar; also used by `demo`."""
     from fmnist_ray.flows.classify import classify as classify_catalogue
 
     with output.progress("rows") as on_progress:
-        executor = _on_ray(address, settings.runtime, settings.workers)
+        executor = on_ray(address, settings.runtime, settings.workers)
         return classify_catalogue(settings, executor, on_progress=on_progress)
 
 

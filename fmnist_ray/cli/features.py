@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fmnist_ray.cli import options
 from fmnist_ray.cli.console import Output, failures
+from fmnist_ray.cli.executor import on_ray
 
 if TYPE_CHECKING:
     from fmnist_ray.config.classify import ClassifySettings
     from fmnist_ray.flows.features import FeaturesOutcome
-    from fmnist_ray.flows.rounds import Executor
 
 EPILOG = (
     "Example: fmnist-ray features catalogue --out features; then fmnist-ray fit-svm --features features --out bundle. "
@@ -29,11 +28,11 @@ def features(
     layer: Annotated[
         str | None, typer.Option(help="A tensor of the bundle's graph. Default: the layer before the logits.")
     ] = None,
-    id_column: Annotated[str | None, typer.Option(help="Product id. Default: product_id, if there.")] = None,
+    id_column: options.IdColumn = None,
     image_column: Annotated[str, typer.Option(help="Encoded image bytes.")] = "image",
     label_column: options.LabelColumn = None,
-    keep: Annotated[str, typer.Option(help="Other columns to copy through, separated by commas.")] = "",
-    shard_rows: Annotated[int | None, typer.Option(help="Rows per shard, the unit of restart.")] = None,
+    keep: options.Keep = "",
+    shard_rows: options.ShardRows = None,
     workers: options.Workers = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of another plan's run in --out.")] = False,
     address: options.Address = None,
@@ -43,7 +42,7 @@ def features(
     """Write the network's features of every product photo of a catalogue, exactly once, for fit-svm."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
-        from fmnist_ray.config.classify import ClassifySettings, ColumnNames
+        from fmnist_ray.config.classify import ClassifySettings, ColumnNames, parse_names
 
         settings = ClassifySettings(
             catalogue_uri=catalogue,
@@ -53,7 +52,7 @@ def features(
                 id=id_column,
                 image=image_column,
                 label=label_column,
-                keep=tuple(name for name in keep.split(",") if name),
+                keep=parse_names(keep),
             ),
             table="features",
             layer=layer,
@@ -71,13 +70,9 @@ def run_features(settings: ClassifySettings, output: Output, *, address: str | N
     """Run the flow on Ray with a progress bar; also used by `fit-svm`."""
     from fmnist_ray.flows.features import extract_features
 
-    def open_executor() -> AbstractContextManager[Executor]:
-        from fmnist_ray.distributed.executor import open_executor as on_ray
-
-        return on_ray(address=address, runtime=settings.runtime, workers=settings.workers)
-
+    executor = on_ray(address, settings.runtime, settings.workers)
     with output.progress("rows") as on_progress:
-        return extract_features(settings, open_executor, on_progress=on_progress)
+        return extract_features(settings, executor, on_progress=on_progress)
 
 
 def _show(outcome: FeaturesOutcome, output: Output) -> None:

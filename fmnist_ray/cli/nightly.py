@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fmnist_ray.cli import options
 from fmnist_ray.cli.classify import show_summary
 from fmnist_ray.cli.console import Output, failures
+from fmnist_ray.cli.executor import on_ray
 
 if TYPE_CHECKING:
     from fmnist_ray.config.nightly import NightlySettings
     from fmnist_ray.flows.nightly import NightSummary
-    from fmnist_ray.flows.rounds import Executor
 
 EPILOG = (
     "Example: fmnist-ray nightly 'catalogues/{date}' --root nights. Start it as often and as late as you like: the "
@@ -30,17 +29,17 @@ def nightly(
     root: Annotated[str, typer.Option(help="Where nights go: ROOT/DATE, and ROOT/_NEWEST.json.")],
     date: Annotated[str | None, typer.Option(help="today (UTC), yesterday, or as 2026-11-20.")] = None,
     bundle: options.Bundle = "default",
-    id_column: Annotated[str | None, typer.Option(help="Product id. Default: product_id, if there.")] = None,
-    image_column: Annotated[str, typer.Option(help="Encoded image bytes, or places of images.")] = "image",
+    id_column: options.IdColumn = None,
+    image_column: options.ImageColumn = "image",
     images: options.Images = "",
     label_column: options.LabelColumn = None,
-    keep: Annotated[str, typer.Option(help="Other columns to copy through, separated by commas.")] = "",
+    keep: options.Keep = "",
     full: Annotated[bool, typer.Option("--full", help="Also what the night before has classified.")] = False,
-    max_rejects: Annotated[str, typer.Option(help="Share of rejected rows that is still committed.")] = "2%",
-    accept_rejects: Annotated[bool, typer.Option("--accept-rejects", help="Whatever the number of rejects.")] = False,
-    workers: Annotated[int | None, typer.Option(help="Worker processes. Default: one per CPU, or per GPU.")] = None,
-    runtime: Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="What computes.")] = "auto",
-    precision: Annotated[Literal["f32", "bf16"], typer.Option(help="Arithmetic of the network.")] = "f32",
+    max_rejects: options.MaxRejects = "2%",
+    accept_rejects: options.AcceptRejects = False,
+    workers: options.Workers = None,
+    runtime: options.Runtime = "auto",
+    precision: options.Precision = "f32",
     replace: Annotated[bool, typer.Option("--replace", help="The catalogue of the date has changed: redo it.")] = False,
     webhook: Annotated[
         str | None,
@@ -53,18 +52,16 @@ def nightly(
     """Classify the catalogue of a date into a folder of its own, and publish it as the newest night."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
-        from fmnist_ray.config.classify import ClassifySettings, ColumnNames, parse_share
+        from fmnist_ray.config.classify import ClassifySettings, ColumnNames, parse_names, parse_share
         from fmnist_ray.config.nightly import NightlySettings, parse_date
 
-        columns = ColumnNames(
-            id=id_column, image=image_column, label=label_column, keep=tuple(name for name in keep.split(",") if name)
-        )
+        columns = ColumnNames(id=id_column, image=image_column, label=label_column, keep=parse_names(keep))
         run = ClassifySettings(
             catalogue_uri=catalogue,
             out_uri=root,
             bundle=bundle,
             columns=columns,
-            image_prefixes=tuple(prefix for prefix in images.split(",") if prefix),
+            image_prefixes=parse_names(images),
             precision=precision,
             runtime=None if runtime == "auto" else runtime,
             workers=workers,
@@ -102,13 +99,9 @@ def _publish(settings: NightlySettings, webhook: str | None, output: Output, *, 
 def _run(settings: NightlySettings, output: Output, *, address: str | None) -> NightSummary:
     from fmnist_ray.flows.nightly import nightly as run_night
 
-    def open_executor() -> AbstractContextManager[Executor]:
-        from fmnist_ray.distributed.executor import open_executor as on_ray
-
-        return on_ray(address=address, runtime=settings.run.runtime, workers=settings.run.workers)
-
+    executor = on_ray(address, settings.run.runtime, settings.run.workers)
     with output.progress("rows") as on_progress:
-        return run_night(settings, open_executor, on_progress=on_progress)
+        return run_night(settings, executor, on_progress=on_progress)
 
 
 def _tell(webhook: str | None, text: str, facts: dict[str, Any], output: Output) -> None:

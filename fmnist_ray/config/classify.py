@@ -14,6 +14,11 @@ Table = Literal["predictions", "features"]
 HeadName = Literal["cnn", "svm", "both"]
 
 
+def parse_names(text: str) -> tuple[str, ...]:
+    """Names as people write them: separated by commas."""
+    return tuple(name for name in text.split(",") if name)
+
+
 def parse_share(text: str) -> float:
     """A share as people write it: `2%` or `0.02`."""
     try:

@@ -66,7 +66,7 @@ class Guard:
             await self._refuse(problem, body, scope, send_safely)
         except ClientDisconnect:
             pass  # nobody is there to be told
-        except Exception:
+        except Exception:  # whatever the application raised, its client gets an answer, and the log the traceback
             _LOG.exception("%s %s failed", scope["method"], scope["path"])
             if status != 499:
                 raise  # half an answer is out

@@ -43,7 +43,10 @@ def test_kuberay_takes_the_resource() -> None:
     definition = yaml.load(CRD.read_text(), yaml.CSafeLoader)  # the plain loader takes a minute
     [version] = [each for each in definition["spec"]["versions"] if each["name"] == "v1"]
     schema = version["schema"]["openAPIV3Schema"]
-    jsonschema.Draft202012Validator(strict(schema)).validate(service)
+    validator = jsonschema.Draft202012Validator(strict(schema))
+    assert list(validator.iter_errors(service)) == []
+    misspelt = {**service, "spec": {**service["spec"], "serveConfigV3": ""}}
+    assert ["serveConfigV3" in error.message for error in validator.iter_errors(misspelt)] == [True]
 
 
 def strict(schema: object) -> object:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import CHROMIUM
 from PIL import Image
 
 from fmnist_ray.endpoint.keys import add_key, read_keys
-from tests.endpoint.browser import CHROMIUM, Page, open_browser
+from tests.endpoint.browser import Page, open_browser
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
 
@@ -138,6 +139,10 @@ def test_a_key_is_asked_for_and_kept_for_this_tab(page: Page, serve: Any, tmp_pa
         page.until("document.querySelectorAll('#samples img').length === 10")
         page.evaluate("document.querySelector('#samples button').click()")
         page.until("document.querySelectorAll('#rows tr').length === 1")
+        page.open(url)
+        page.until("document.querySelectorAll('#samples img').length === 10")
+        assert page.evaluate("document.getElementById('key-form').hidden")
+        assert page.evaluate("localStorage.length") == 0
 
 
 def test_an_endpoint_that_is_gone_is_said(page: Page, serve: Any, tmp_path: Path) -> None:
