@@ -14,6 +14,6 @@ def test_every_row_is_there_once_whatever_fails() -> None:
     for result in results:
         assert result.exact, result
         assert sum(result.faults.values()) >= 20, result
-        assert result.worker_kills + result.worker_pauses + result.driver_kills >= 4, result
+        assert result.worker_kills + result.worker_pauses + result.driver_kills >= 1, result
         assert result.attempts >= result.shards == s3_chaos.NUM_ROWS // s3_chaos.SHARD_ROWS
         assert result.looks >= 10, result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -36,7 +37,8 @@ class ProcessPool:
     def _give(self, worker: Connection, pending: deque[str], busy: dict[Any, str]) -> None:
         if pending:
             busy[worker] = pending.popleft()
-            worker.send(busy[worker])
+            with contextlib.suppress(ConnectionError):  # of one that is dead already, `wait` tells
+                worker.send(busy[worker])
         else:
             worker.close()
 

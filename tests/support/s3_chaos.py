@@ -185,12 +185,13 @@ def _disturb(chance: random.Random, endpoint: str, root: str, out: str, result: 
     codes: list[int] = []
     while drivers:
         assert time.monotonic() < deadline, f"seed {result.seed} takes too long"
-        time.sleep(chance.uniform(0.2, 0.8))
+        time.sleep(0.05)
         for driver in [driver for driver in drivers if driver.poll() is not None]:
             drivers.remove(driver)
             codes.append(driver.wait())
-        if drivers and left:
-            left -= _strike(chance, chance.choice(drivers), result)
+        if drivers and left and _strike(chance, chance.choice(drivers), result):
+            left -= 1
+            time.sleep(chance.uniform(0.0, 0.5))
         if not drivers and 0 not in codes:
             drivers.append(_driver(endpoint, root, out))
             result.commands += 1
@@ -226,7 +227,7 @@ def _resume(worker: psutil.Process) -> None:
 def _driver(endpoint: str, root: str, out: str) -> psutil.Popen:
     environment = {**os.environ, "AWS_ENDPOINT_URL": endpoint, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, __file__, "--drive", root, out]
-    return psutil.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return psutil.Popen(command, env=environment, stdout=subprocess.DEVNULL)
 
 
 def _drive(root: str, out: str) -> int:
