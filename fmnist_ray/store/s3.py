@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from urllib3.exceptions import HTTPError
 
 from fmnist_ray.errors import ChangedError, NotFoundError, SettingError, StoreError
 from fmnist_ray.store.interface import ObjectInfo, check_size
@@ -140,13 +141,14 @@ class S3Store:
         return {"Bucket": self._bucket, "Key": self._root + key}
 
     def _call(self, action: str, key: str, work: Callable[[Any, int], T]) -> T:
-        """Run `work` with a client and the number of the try, with botocore's errors turned into the store's."""
+        """Run `work` with a client and the number of the try, with botocore's errors turned into the store's. urllib3's
+        own error comes through botocore when a connection breaks within the body of a refusal."""
         uri = f"{self.uri}/{key}".rstrip("/")
 
         def attempt(number: int) -> T:
             try:
                 return work(_client(), number)
-            except (BotoCoreError, ClientError, HTTPClientError) as error:
+            except (BotoCoreError, ClientError, HTTPClientError, HTTPError) as error:
                 raise translated(error, action, uri, self._bucket) from error
 
         return with_retries(attempt, budget_s=self._retry_for_s)

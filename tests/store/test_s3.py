@@ -45,6 +45,7 @@ def test_a_fault_changes_no_answer(fault: str, store: Store, faulty: Callable[[C
     etag = store.info("there").etag
     calls: dict[str, Callable[[], object]] = {
         "get": lambda: store.get("there") == data,
+        "missing": lambda: _is_missing(store, "nowhere"),
         "info": lambda: store.info("there").size_bytes == len(data),
         "put": lambda: store.put("new", data) is None,
         "first": lambda: store.put_if_absent("prize", b"mine"),
@@ -55,12 +56,20 @@ def test_a_fault_changes_no_answer(fault: str, store: Store, faulty: Callable[[C
         calls["range"] = lambda: store.read_range("there", 100, 5000, etag=etag) == data[100:5100]
     proxy = faulty(lambda method, path: None)
     for name, call in calls.items():
-        if fault not in ("truncate", "flip") or name in ("get", "range"):
+        if fault not in ("truncate", "flip") or name in ("get", "range", "missing"):
             proxy.choose = in_turn([fault])
             proxy.made.clear()
         assert call(), name
         assert proxy.made[fault] >= 1, name
     assert store.get("prize") == b"mine"
+
+
+def _is_missing(store: Store, key: str) -> bool:
+    try:
+        store.get(key)
+    except NotFoundError:
+        return True
+    return False
 
 
 def test_a_lost_answer_is_told_apart_from_a_lost_race(store: Store, faulty: Callable[[Choose], FaultProxy]) -> None:
