@@ -61,7 +61,7 @@ class Results:
 
     def table(self, name: str) -> pa.Table:
         """All rows of `predictions`, `features`, `rejects` or `samples`."""
-        tables = [pq.read_table(pa.BufferReader(data)) for data in self.contents(name)]
+        tables = [pq.ParquetFile(pa.BufferReader(data)).read() for data in self.contents(name)]
         return pa.concat_tables(tables) if tables else _SCHEMAS[name].empty_table()
 
 

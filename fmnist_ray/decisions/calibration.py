@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
-from scipy.special import log_softmax
 
 from fmnist_ray.errors import BundleError, InputError
 
@@ -22,6 +20,9 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Guo et al., On Calibration of Modern Neural Networks, arXiv 1706.04599. Fit it on images that the network was not
     trained on. Raises `InputError` where there are none, or where a logit is not finite.
     """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
     scores = np.asarray(logits, np.float64)
     if not len(scores) or not np.isfinite(scores).all():
         raise InputError(f"A temperature needs labelled images with finite logits; of {len(scores)} none will do.")
@@ -59,6 +60,8 @@ def fit_curve(odds_against: NDArray[np.floating], correct: NDArray[np.bool_]) ->
     A temperature balances all classes of all rows; the curve asks only whether the answer is right, and takes away the
     excess that networks have in the middle of the range. Platt (1999), with his correction for few rows.
     """
+    from scipy.optimize import minimize
+
     scores = -np.log(np.asarray(odds_against, np.float64).clip(1e-300, None))
     num_right, num_wrong = int(correct.sum()), int((~correct).sum())
     targets = np.where(correct, (num_right + 1) / (num_right + 2), 1 / (num_wrong + 2))

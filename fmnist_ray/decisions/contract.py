@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from fmnist_ray.config.decisions import Promises
 from fmnist_ray.errors import RefusedError
@@ -93,7 +93,7 @@ def _loosest(
     """The lowest threshold that is proven, None where none is."""
     sequence = _Sequence.of(min_precision)
     num_accepted, num_wrong = _counts(confidences, correct, sequence.thresholds)
-    tails = binom.cdf(num_wrong, num_accepted, 1 - min_precision)
+    tails = _tails(num_wrong, num_accepted, min_precision)
     found, inherited = None, 0.0
     for threshold, tail, share in zip(sequence.thresholds, tails, sequence.shares, strict=True):
         level = inherited + share * risk
@@ -101,6 +101,13 @@ def _loosest(
         inherited = level if rejected else 0.0
         found = float(threshold) if rejected else found
     return found
+
+
+def _tails(num_wrong: NDArray[Any], num_accepted: NDArray[Any], min_precision: float) -> NDArray[np.float64]:
+    """The chance of so few wrong rows if the precision were just below the promise."""
+    from scipy.stats import binom
+
+    return np.asarray(binom.cdf(num_wrong, num_accepted, 1 - min_precision))
 
 
 def _counts(
@@ -122,7 +129,7 @@ def _refusal(confidences: NDArray[np.floating], correct: NDArray[np.bool_], prom
     needed = []
     for accepted, wrong, share in zip(num_accepted, num_wrong, sequence.shares[entered], strict=True):
         if accepted:
-            tails = binom.cdf(np.ceil(growth * wrong), np.ceil(growth * accepted), 1 - promises.min_precision)
+            tails = _tails(np.ceil(growth * wrong), np.ceil(growth * accepted), promises.min_precision)
             needed += (growth[tails <= share * promises.risk] * len(confidences)).tolist()[:1]
     promise = f"a precision of {promises.min_precision:g} at a risk of {promises.risk:g}"
     if needed:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
 
 from fmnist_ray.config.classify import HeadName
 from fmnist_ray.decisions.calibration import Curve, fit_curve, fit_temperature
@@ -91,6 +89,8 @@ def fit_rule(
     decides: differences below that are chance. The combination is a logistic regression with one weight for each head,
     none negative. `logits` [N, K], `svm_scores` [N, K or pairs], `labels` [N].
     """
+    from scipy.special import log_softmax
+
     scores = class_scores(svm_scores, logits.shape[1], pairwise=pairwise)
     svm_temperature = fit_temperature(scores, labels)
     cnn_weight, svm_weight = _fit_weights(logits, scores, labels, start=(0.5 / temperature, 0.5 / svm_temperature))
@@ -123,6 +123,9 @@ def _fit_weights(
     logits: np.ndarray, scores: np.ndarray, labels: np.ndarray, *, start: tuple[float, float]
 ) -> tuple[float, float]:
     """The two weights with the least negative log-likelihood."""
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax, softmax
+
     rows = np.arange(len(labels))
     parts = [np.asarray(logits, np.float64), scores]
 
@@ -151,7 +154,8 @@ def fit_curves(
 
 def _labelled(scaled: NDArray[np.float64], label_ids: NDArray[np.int64], curve: Curve | None) -> Answers:
     """Answers with labels that were decided otherwise, and their own probabilities."""
-    probabilities = softmax(scaled, axis=1)
+    weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    probabilities = weights / weights.sum(axis=1, keepdims=True)
     own = probabilities[np.arange(len(label_ids)), label_ids]
     confidences = own if curve is None else curve.apply((1 - own) / own)
     return Answers(label_ids.astype(np.int16), confidences.astype(np.float32), probabilities.astype(np.float32))

@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaincinv
 
 from fmnist_ray.reports.statistics import NUM_CONFIDENCE_BINS, Counts, RunStatistics
 
@@ -136,6 +135,8 @@ def interval(successes: int, trials: int) -> tuple[float, float]:
         raise ValueError(f"No interval for {successes} of {trials}.")
     failures = trials - successes
     if min(successes, failures) < _SMALL:
+        from scipy.special import betaincinv
+
         tail = (1 - CONFIDENCE_LEVEL) / 2
         low = float(betaincinv(successes, failures + 1, tail)) if successes else 0.0
         high = float(betaincinv(successes + 1, failures, 1 - tail)) if failures else 1.0
