@@ -100,7 +100,8 @@ class TrainSettings:
     warmup: float = 0.0
     """Share of all steps over which the learning rate rises to its peak."""
     cycles: int = 1
-    """How often the schedule runs within the epochs, warm-up included (warm restarts, arXiv 1608.03983)."""
+    """How often the schedule runs within the epochs, warm-up included (warm restarts, arXiv 1608.03983). A finished run
+    goes on with more cycles of the same length."""
     label_smoothing: float = 0.0
     """Share of each target spread over all classes."""
     ema: float = 0.0
@@ -199,9 +200,11 @@ class TrainSettings:
         return TrainSettings.from_dict(values)
 
     def digest(self) -> str:
-        """Twelve hex digits that change with every setting. What has its default value is left out, so that a setting
-        that is added later does not rename the runs before it."""
-        changed = _difference(self.to_dict(), TrainSettings().to_dict())
+        """Twelve hex digits that change with every setting but the number of cycles, since a run of more cycles goes on
+        from one of fewer. What has its default value is left out, so that a setting that is added later does not rename
+        the runs before it."""
+        cycle = dataclasses.replace(self, epochs=self.epochs // self.cycles, cycles=1)
+        changed = _difference(cycle.to_dict(), TrainSettings().to_dict())
         return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:12]
 
 

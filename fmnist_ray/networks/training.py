@@ -131,6 +131,11 @@ class TrainingRun:
                 f"{state.record['settings']}, this run is {self.settings.architecture}, {self.settings.digest()}: "
                 "repeat the command it was made with, or train to another place."
             )
+        if (done := len(state.record["history"])) > self.settings.epochs:
+            raise SettingError(
+                f"The checkpoint has {done} epochs, this run is to have {self.settings.epochs}: ask for as many or "
+                "more, or train to another place."
+            )
         self.network.load_state_dict(part(state.tensors, "network"))
         if self.settings.ema:
             self.averaged.load_state_dict(part(state.tensors, "averaged"))

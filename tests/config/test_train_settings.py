@@ -60,3 +60,9 @@ def test_the_digest_changes_with_every_setting_and_not_with_their_order() -> Non
     digests = {entry.digest() for entry in [settings, *others]}
     assert len(digests) == 5
     assert settings.digest() == TrainSettings.from_dict(settings.to_dict()).digest()
+
+
+def test_more_cycles_of_the_same_length_are_the_same_run_longer() -> None:
+    one = TrainSettings(epochs=4)
+    assert dataclasses.replace(one, epochs=12, cycles=3).digest() == one.digest()
+    assert dataclasses.replace(one, epochs=12, cycles=2).digest() != one.digest()

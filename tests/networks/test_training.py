@@ -91,6 +91,18 @@ def test_a_resumed_run_ends_with_the_very_weights_of_an_undisturbed_one() -> Non
     assert [entry["loss"] for entry in resumed.record["history"]] == [e["loss"] for e in whole.record["history"]]
 
 
+def test_a_finished_run_goes_on_with_more_cycles() -> None:
+    longer = dataclasses.replace(SETTINGS, epochs=2 * SETTINGS.epochs, cycles=2)
+    state = job(SETTINGS).start(World()).run(lambda metrics, _: None)
+    second = job(longer).start(World())
+    second.restore(state)
+    resumed = second.run(lambda metrics, _: None)
+    straight = job(longer).start(World()).run(lambda metrics, _: None)
+    assert all(torch.equal(resumed.tensors[name], straight.tensors[name]) for name in straight.tensors)
+    with pytest.raises(SettingError, match=f"has {longer.epochs} epochs, this run is to have {SETTINGS.epochs}"):
+        job(SETTINGS).start(World()).restore(resumed)
+
+
 def test_a_batch_with_fewer_images_than_workers_is_refused() -> None:
     with pytest.raises(SettingError, match="A batch of 32 images can't be shared by 33 workers"):
         job().start(World(rank=0, size=33))
