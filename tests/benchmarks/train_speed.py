@@ -1,9 +1,10 @@
 """How fast one epoch of training is, beside the loops that one would write, all with the network and augmentation of
-`bn_cnn` as its report describes them (batch 64, Adam, rotation 10, shifts and zoom 0.1).
+`bn_cnn` as its report describes them (Adam, rotation 10, shifts and zoom 0.1; batches of 64 unless it is said).
 
     uv run python tests/benchmarks/train_speed.py [--repeats 3] [--images 54000] [--keras-python PATH]
 
-- ours: the package's loop in one process, `ours_f32` without bf16.
+- ours: the package's loop in one process; `ours_256` with batches of 256, which the package's own recipe has, and
+  `ours_f32` without bf16.
 - ray: the same through Ray Train with one worker. Start-up is counted apart; the epochs' own figures are compared.
 - torch: a plain float32 PyTorch loop with per-image torchvision transforms in DataLoader workers.
 - keras: Keras with ImageDataGenerator, where PATH is a Python that has TensorFlow.
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,23 +72,23 @@ def _run(case: str, arguments: argparse.Namespace) -> dict[str, Any]:
     return figures
 
 
-def _job(num_images: int, precision: str) -> Any:
+def _job(num_images: int, **changes: Any) -> Any:
     import numpy as np
 
     from fmnist_ray.flows.training_data import load_training_data
     from fmnist_ray.networks.job import TrainingJob
     from fmnist_ray.networks.recipes import find_recipe
 
-    settings = dataclasses.replace(find_recipe("keras-bn"), epochs=EPOCHS, precision=precision)
+    settings = dataclasses.replace(find_recipe("keras-bn"), epochs=EPOCHS, **changes)
     data = load_training_data(settings)
     train = data.train.take(np.arange(min(num_images, len(data.train.labels))))
     return TrainingJob(settings=settings, num_labels=10, train=train, validation=data.validation)
 
 
-def _ours(num_images: int, precision: str = "auto") -> dict[str, Any]:
+def _ours(num_images: int, **changes: Any) -> dict[str, Any]:
     from fmnist_ray.networks.job import train_here
 
-    state = train_here(_job(num_images, precision), lambda metrics: None)
+    state = train_here(_job(num_images, **changes), lambda metrics: None)
     return {"images_per_s": state.record["history"][-1]["images_per_s"]}
 
 
@@ -98,7 +100,7 @@ def _ray(num_images: int) -> dict[str, Any]:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, connect():
         state = train_on_ray(
-            _job(num_images, "auto"),
+            _job(num_images),
             TrainingPlace(storage_uri=folder),
             lambda metrics: ends.append(time.perf_counter()),
         )
@@ -147,7 +149,13 @@ def _torch(num_images: int) -> dict[str, Any]:
     return {"images_per_s": len(labels) / (time.perf_counter() - started)}
 
 
-CASES = {"ours": _ours, "ours_f32": lambda images: _ours(images, "f32"), "ray": _ray, "torch": _torch}
+CASES: dict[str, Callable[[int], dict[str, Any]]] = {
+    "ours": _ours,
+    "ours_256": lambda images: _ours(images, batch_size=256),
+    "ours_f32": lambda images: _ours(images, precision="f32"),
+    "ray": _ray,
+    "torch": _torch,
+}
 
 
 def _arguments() -> argparse.Namespace:
