@@ -154,11 +154,11 @@ class _Collected:
 
     def kinds(self) -> Mapping[str, Sequence[str]]:
         """For each way to slice the rows, every row's value."""
-        darkness = ("darkest quarter", "second", "third", "brightest quarter")
-        sizes = ("smallest quarter", "second", "third", "largest quarter")
+        darkness = ("1st quarter, darkest", "2nd quarter", "3rd quarter", "4th quarter, brightest")
+        sizes = ("1st quarter, smallest", "2nd quarter", "3rd quarter", "4th quarter, largest")
         return {
-            "brightness of the model's input": quarters(np.concatenate(self._brightness), darkness),
-            "share of the picture that the product fills": quarters(np.concatenate(self._fill), sizes),
+            "Brightness of the model's input": quarters(np.concatenate(self._brightness), darkness),
+            "Share of the picture that the product fills": quarters(np.concatenate(self._fill), sizes),
             **self._kept,
         }
 

@@ -15,6 +15,7 @@ from fmnist_ray.bundle.format import WEIGHTS, read_bundle
 from fmnist_ray.bundle.runtimes import load_network
 from fmnist_ray.catalogue.commit import read_commit
 from fmnist_ray.config.explain import ExplainSettings, Method
+from fmnist_ray.decisions.decide import Answers
 from fmnist_ray.errors import CatalogueError, NotFoundError
 from fmnist_ray.flows.build import NAMED_SOURCES
 from fmnist_ray.flows.rows import open_rows, true_label_ids
@@ -28,6 +29,7 @@ from fmnist_ray.store import open_store, split_uri
 if TYPE_CHECKING:
     from fmnist_ray.networks.network import Network
 
+_LIKELIEST = 3
 _SIDE = 168
 """Pixels of each picture's side."""
 _IMAGE_NAMES = (".png", ".jpg", ".jpeg", ".webp")
@@ -77,6 +79,7 @@ def explain(settings: ExplainSettings) -> ExplainSummary:
             label=classifier.labels[label_ids[number]],
             true_label=None if row.truth < 0 else classifier.labels[row.truth],
             confidence=float(answers.confidences[number]),
+            likeliest=_likeliest(answers, number, classifier),
             picture=encode_png(input_picture(prepared.pixels[number], _SIDE)),
             maps=tuple(_heat(method, prepared.pixels[number], maps[method][number]) for method in settings.methods),
         )
@@ -97,6 +100,16 @@ def explain(settings: ExplainSettings) -> ExplainSummary:
     for name, data in files.items():
         store.put(name, data)
     return ExplainSummary(report=report, report_uri=f"{store.uri}/explain.html", files=tuple(files))
+
+
+def _likeliest(answers: Answers, row: int, classifier: Classifier) -> tuple[tuple[str, float], ...]:
+    """The likeliest labels of a row; its own has its own confidence, the others their probability."""
+    probabilities = answers.probabilities[row].copy()
+    own = int(answers.label_ids[row])
+    probabilities[own] = 1.0
+    order = np.argsort(-probabilities, kind="stable")[:_LIKELIEST]
+    probabilities[own] = answers.confidences[row]
+    return tuple((classifier.labels[label], float(probabilities[label])) for label in order)
 
 
 def _rows(settings: ExplainSettings, classifier: Classifier) -> Iterator[_Found]:

@@ -13,6 +13,7 @@ from typing import Any
 
 HISTOGRAM_HEIGHT = 190
 SQUARE_HEIGHT = 280
+SMALL_HEIGHT = 96
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,15 +129,16 @@ def line_chart(
     *,
     x_ticks: Sequence[float],
     y_ticks: Sequence[float],
-    x_root: bool = False,
+    x_log: bool = False,
     height: int = 240,
 ) -> LineChart:
-    """Lines through points (x, y); each axis spans its ticks, and `x_root` gives the left end of its axis more room,
-    by the square root."""
+    """Lines through points (x, y); each axis spans its ticks. With `x_log` the horizontal one is logarithmic, and what
+    lies left of its first tick is drawn there."""
 
     def across(value: float) -> float:
-        share = (value - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
-        return round(100 * (math.sqrt(max(share, 0)) if x_root else share), 2)
+        low, high = x_ticks[0], x_ticks[-1]
+        share = math.log(max(value, low) / low, high / low) if x_log else (value - low) / (high - low)
+        return round(100 * share, 2)
 
     def down(value: float) -> float:
         share = (value - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
@@ -149,6 +151,31 @@ def line_chart(
         x_ticks=tuple(Tick(at=across(value), value=value) for value in x_ticks),
         y_ticks=tuple(Tick(at=round(down(value) * height / 100, 1), value=value) for value in y_ticks),
         height=height,
+    )
+
+
+def roc_chart(curves: Sequence[Mapping[str, Any]], *, small: bool = False) -> LineChart:
+    """ROC curves of classes (`curves.ClassCurves` as dictionaries) on a logarithmic axis of false alarms: what a good
+    classifier does happens below 1 %."""
+    return line_chart(
+        [(entry["roc"]["x"], entry["roc"]["y"]) for entry in curves],
+        x_ticks=[0.0001, 0.01, 1] if small else [0.0001, 0.001, 0.01, 0.1, 1],
+        y_ticks=[0, 0.5, 1] if small else [0, 0.25, 0.5, 0.75, 1],
+        x_log=True,
+        height=SMALL_HEIGHT if small else 240,
+    )
+
+
+def precision_recall_chart(
+    curves: Sequence[Mapping[str, Any]], among: Sequence[Mapping[str, Any]], *, small: bool = False
+) -> LineChart:
+    """Precision-recall curves of classes; the axis of precision starts at a half where all those `among` allow it."""
+    bottom = 0.5 if min(entry["average_precision"] for entry in among) > 0.8 else 0.0
+    return line_chart(
+        [(entry["precision_recall"]["x"], entry["precision_recall"]["y"]) for entry in curves],
+        x_ticks=[0, 0.5, 1] if small else [0, 0.25, 0.5, 0.75, 1],
+        y_ticks=[bottom, (1 + bottom) / 2, 1],
+        height=SMALL_HEIGHT if small else 240,
     )
 
 

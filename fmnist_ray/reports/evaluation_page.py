@@ -38,20 +38,11 @@ class EvaluationReport:
         found = {"risk_coverage": risk_chart(self.content)}
         curves = [entry["curves"] for entry in self.content["classes"] if entry["curves"]]
         if curves:
-            found["roc"] = charts.line_chart(
-                [(entry["roc"]["x"], entry["roc"]["y"]) for entry in curves],
-                x_ticks=[0, 0.05, 0.2, 0.5, 1],
-                y_ticks=[0, 0.25, 0.5, 0.75, 1],
-                x_root=True,
-            )
-            found["precision_recall"] = charts.line_chart(
-                [(entry["precision_recall"]["x"], entry["precision_recall"]["y"]) for entry in curves],
-                x_ticks=[0, 0.25, 0.5, 0.75, 1],
-                y_ticks=[0, 0.25, 0.5, 0.75, 1],
-            )
+            found["roc"] = charts.roc_chart(curves)
+            found["precision_recall"] = charts.precision_recall_chart(curves, curves)
         titles = {
             "risk_coverage": ("share of rows accepted, surest first", "share of these that is wrong"),
-            "roc": ("share of other classes' rows taken for it, square-root scale", "share of its rows found"),
+            "roc": ("share of other classes' rows taken for it, logarithmic scale", "share of its rows found"),
             "precision_recall": ("share of its rows found (recall)", "share that is right (precision)"),
         }
         figures = {

@@ -34,6 +34,8 @@ class Explained:
     label: str
     true_label: str | None
     confidence: float
+    likeliest: tuple[tuple[str, float], ...]
+    """A few labels with their probabilities, the likeliest first."""
     picture: bytes = field(repr=False)
     maps: tuple[HeatMap, ...]
 
@@ -86,6 +88,7 @@ def explain_report(
                 "label": row.label,
                 "true_label": row.true_label,
                 "confidence": row.confidence,
+                "likeliest": [{"label": label, "probability": value} for label, value in row.likeliest],
                 "picture": f"{stem}.png",
                 "maps": maps,
             }

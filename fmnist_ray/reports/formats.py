@@ -67,8 +67,8 @@ def score(value: float | None) -> str:
 
 
 def edge(value: float) -> str:
-    """The edge of a bin of confidence: 0.98."""
-    return f"{value:.2f}"
+    """The edge of a bin: 0.98."""
+    return f"{value:.2f}".replace("-", "\u2212")
 
 
 def duration(seconds: float) -> str:

@@ -14,6 +14,9 @@ from fmnist_ray.reports.gallery import Picture, embedded_picture
 from fmnist_ray.reports.page import render
 
 _BINS = 40
+_MUTED = (
+    *("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#777777"),
+)
 _DRAWN = 95
 """Per cent of the margins that the histogram's axis holds; the others are drawn at its ends."""
 
@@ -95,5 +98,6 @@ def _drawn_plane(look: SvmLook) -> dict[str, Any]:
 
 
 def _colour(number: int, count: int) -> str:
-    """As many hues as classes, neighbours of unlike lightness."""
-    return f"hsl({360 * number // count} 60% {42 + 20 * (number % 2)}%)"
+    """Colours that most colour-blind people tell apart (Tol's muted scheme), or as many hues as classes, neighbours of
+    unlike lightness."""
+    return _MUTED[number] if count <= len(_MUTED) else f"hsl({360 * number // count} 60% {42 + 20 * (number % 2)}%)"

@@ -233,6 +233,7 @@ def make_explanation(*, labels: Labels = FASHION_MNIST, text: str = "") -> Expla
             label=labels[0],
             true_label=labels[number],
             confidence=0.8,
+            likeliest=((labels[0], 0.8), (labels[1], 0.1)),
             picture=png(generator, 168),
             maps=maps,
         )
