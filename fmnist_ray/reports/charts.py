@@ -119,6 +119,8 @@ class LineChart:
     """Lines over two axes; `paths` lie in a box of 100 x 100 that the page stretches."""
 
     paths: tuple[str, ...]
+    dots: str
+    """A path of points that are marked"""
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     height: int
@@ -129,11 +131,12 @@ def line_chart(
     *,
     x_ticks: Sequence[float],
     y_ticks: Sequence[float],
+    dots: Sequence[tuple[float, float]] = (),
     x_log: bool = False,
     height: int = 240,
 ) -> LineChart:
-    """Lines through points (x, y); each axis spans its ticks. With `x_log` the horizontal one is logarithmic, and what
-    lies left of its first tick is drawn there."""
+    """Lines through points (x, y), and `dots`; each axis spans its ticks. With `x_log` the horizontal one is
+    logarithmic, and what lies left of its first tick is drawn there."""
 
     def across(value: float) -> float:
         low, high = x_ticks[0], x_ticks[-1]
@@ -148,6 +151,7 @@ def line_chart(
         paths=tuple(
             "M" + "L".join(f"{across(x):g} {down(y):g}" for x, y in zip(xs, ys, strict=True)) for xs, ys in lines
         ),
+        dots="".join(f"M{across(x):g} {down(y):g}h0" for x, y in dots),
         x_ticks=tuple(Tick(at=across(value), value=value) for value in x_ticks),
         y_ticks=tuple(Tick(at=round(down(value) * height / 100, 1), value=value) for value in y_ticks),
         height=height,

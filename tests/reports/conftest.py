@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from fmnist_ray.reports.describe_page import (
     describe_report,
 )
 from fmnist_ray.reports.drift import judge_nights
-from fmnist_ray.reports.drift_page import DriftReport, NightFacts, drift_report
+from fmnist_ray.reports.drift_page import DriftReport, NightFacts, Pictures, drift_report
 from fmnist_ray.reports.duplicates import Pair
 from fmnist_ray.reports.evaluation_content import (
     CorruptionAccuracy,
@@ -196,7 +197,9 @@ def make_night(generator: np.random.Generator, num_labels: int, *, odd: bool = F
     label_ids = generator.integers(0, num_labels, 5_000)
     if odd:
         label_ids[:2_500] = num_labels - 1
-    statistics.add_predictions(label_ids, generator.beta(2 if odd else 6, 1, 5_000))
+    truth = np.where(generator.random(5_000) < (0.2 if odd else 0.05), (label_ids + 1) % num_labels, label_ids)
+    statistics.add_predictions(label_ids, generator.beta(2 if odd else 6, 1, 5_000), truth)
+    statistics.decisions = Counter({"set/1": 5_000, "alarm/novel": 50, "alarm/blank": 400 if odd else 3})
     low = 120 if odd else 0
     statistics.add_images(generator.integers(low, low + 100, (5_000, 1), np.uint8))
     statistics.add_rejects([Reason.TRUNCATED] * (400 if odd else 20))
@@ -209,6 +212,7 @@ def make_drift(*, labels: Labels = FASHION_MNIST, text: str = "", odd: bool = Tr
     nights = [make_night(generator, len(labels), odd=odd and number == 3) for number in range(4)]
     facts = [
         NightFacts(
+            name=f"{text}2026-11-2{number}",
             out_uri=f"{text}nights/{number}",
             plan_id=f"plan-{number}",
             bundle_digest="ab" * 32 if number else "cd" * 32,
@@ -217,7 +221,14 @@ def make_drift(*, labels: Labels = FASHION_MNIST, text: str = "", odd: bool = Tr
         for number in range(4)
     ]
     verdicts = judge_nights(nights[0], nights[1:], labels)
-    return drift_report(facts, nights, verdicts, make_gallery(labels, text=text), labels)
+    gallery = make_gallery(labels, text=text)
+    pictures = Pictures(
+        gallery=gallery,
+        photos={"blank": gallery.first(10)},
+        contradictions=make_gallery(labels, text=text, wrong=True).first(24),
+        num_contradictions=31,
+    )
+    return drift_report(facts, nights, verdicts, pictures, labels)
 
 
 def make_explanation(*, labels: Labels = FASHION_MNIST, text: str = "") -> ExplainReport:
