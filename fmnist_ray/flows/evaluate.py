@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_ray import __version__
-from fmnist_ray.bundle.classifier import Classifier, load_bundle
+from fmnist_ray.bundle.classifier import Classifier, load_bundle, open_classifier
+from fmnist_ray.bundle.format import HISTORY, read_bundle
 from fmnist_ray.catalogue.reader import RowBatch
 from fmnist_ray.config.evaluate import EvaluateSettings
 from fmnist_ray.errors import CatalogueError, SettingError
@@ -27,6 +28,7 @@ from fmnist_ray.reports.evaluation_content import (
     evaluation_content,
 )
 from fmnist_ray.reports.evaluation_page import EvaluationReport
+from fmnist_ray.reports.learning import learning_content
 from fmnist_ray.reports.slices import quarters
 from fmnist_ray.store import open_store
 
@@ -52,7 +54,8 @@ def evaluate_bundle(settings: EvaluateSettings, *, on_progress: Progress | None 
     and `ParityError` for a bundle that can't be trusted, `SettingError` for two bundles of different labels.
     """
     started = time.perf_counter()
-    classifier = load_bundle(settings.bundle)
+    bundle = read_bundle(settings.bundle)
+    classifier = open_classifier(bundle)
     rival = None if settings.against is None else load_bundle(settings.against)
     if rival is not None and rival.labels != classifier.labels:
         raise SettingError(f"{settings.bundle} and {settings.against} have different labels: they can't be compared.")
@@ -73,6 +76,7 @@ def evaluate_bundle(settings: EvaluateSettings, *, on_progress: Progress | None 
         kinds=collected.kinds(),
         corruptions=corruptions,
         against=against,
+        learning=learning_content(bundle.files.get(HISTORY)),
     )
     report = EvaluationReport(content)
     out = open_store(settings.out_uri)

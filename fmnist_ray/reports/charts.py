@@ -14,6 +14,9 @@ from typing import Any
 HISTOGRAM_HEIGHT = 190
 SQUARE_HEIGHT = 280
 SMALL_HEIGHT = 96
+_MUTED = (
+    *("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#777777"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +191,12 @@ def round_ticks(top: float, most: int = 6) -> list[float]:
     step = 10.0 ** math.floor(math.log10(top)) if top > 0 else 1.0
     step = next(unit for share in (0.1, 0.2, 0.5, 1, 2, 5) if top <= (unit := share * step) * (most - 1))
     return [round(step * number, 10) for number in range(max(1, math.ceil(top / step - 1e-9)) + 1)]
+
+
+def class_colour(number: int, count: int) -> str:
+    """The colour of one class of so many: of those that most colour-blind people tell apart (Tol's muted scheme), or
+    as many hues as there are classes, neighbours of unlike lightness."""
+    return _MUTED[number] if count <= len(_MUTED) else f"hsl({360 * number // count} 60% {42 + 20 * (number % 2)}%)"
 
 
 def sparkline(counts: Sequence[int]) -> str:

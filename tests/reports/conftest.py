@@ -36,6 +36,7 @@ from fmnist_ray.reports.evaluation_page import EvaluationReport
 from fmnist_ray.reports.explain_page import Explained, ExplainReport, HeatMap, explain_report
 from fmnist_ray.reports.gallery import Gallery
 from fmnist_ray.reports.label_errors import Suspect
+from fmnist_ray.reports.learning import learning_content, learning_history
 from fmnist_ray.reports.run_page import RunFacts, RunReport, run_report
 from fmnist_ray.reports.statistics import RunStatistics
 from fmnist_ray.schema import SAMPLES, Reason
@@ -185,8 +186,23 @@ def make_evaluation(
         flips={(a, b): make_gallery(labels, text=text, rows=7) for a in range(3) for b in range(3) if a != b},
     )
     kinds = {f"{text}season": [f"{text}{'summer' if row % 3 else 'winter'}" for row in range(num_rows)]}
+    epochs = [
+        {
+            "loss": 1 / (epoch + 1) + 0.2,
+            "validation_loss": 1 / (epoch + 1) + 0.1,
+            "validation_accuracy": 0.9 + epoch / 150,
+        }
+        for epoch in range(12)
+    ]
     content = evaluation_content(
-        facts, answers[0], labels, pictured, kinds=kinds, corruptions=table, against=answers[1] if compared else None
+        facts,
+        answers[0],
+        labels,
+        pictured,
+        kinds=kinds,
+        corruptions=table,
+        against=answers[1] if compared else None,
+        learning=learning_content(learning_history([epochs], [9])) if compared else None,
     )
     return EvaluationReport(content)
 
