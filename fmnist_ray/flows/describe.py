@@ -110,7 +110,7 @@ def _load(
     uri: str, settings: DescribeSettings, columns: ColumnNames, classifier: Classifier, tell: Callable[[int, int], None]
 ) -> _Loaded:
     """The rows, or a random choice of them."""
-    source = open_rows(uri, columns)
+    source = open_rows(uri, columns, image_prefixes=settings.image_prefixes)
     chosen = np.ones(source.num_rows, bool)
     if source.num_rows > settings.max_rows:
         chosen[:] = False

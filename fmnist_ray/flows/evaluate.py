@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,6 +16,7 @@ from fmnist_ray.bundle.format import HISTORY, read_bundle
 from fmnist_ray.catalogue.reader import RowBatch
 from fmnist_ray.config.evaluate import EvaluateSettings
 from fmnist_ray.errors import CatalogueError, SettingError
+from fmnist_ray.flows.evaluation_kinds import RowKinds
 from fmnist_ray.flows.evaluation_pictures import PictureKeeper
 from fmnist_ray.flows.rows import RowSource, open_rows, true_label_ids
 from fmnist_ray.images.corruptions import CORRUPTIONS, NUM_SEVERITIES, corrupt
@@ -29,13 +30,9 @@ from fmnist_ray.reports.evaluation_content import (
 )
 from fmnist_ray.reports.evaluation_page import EvaluationReport
 from fmnist_ray.reports.learning import learning_content
-from fmnist_ray.reports.slices import quarters
 from fmnist_ray.store import open_store
 
 Progress = Callable[[int, int], None]
-
-_CONTRAST = 24
-"""Grey levels that part a product's pixels from the background."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +56,7 @@ def evaluate_bundle(settings: EvaluateSettings, *, on_progress: Progress | None 
     rival = None if settings.against is None else load_bundle(settings.against)
     if rival is not None and rival.labels != classifier.labels:
         raise SettingError(f"{settings.bundle} and {settings.against} have different labels: they can't be compared.")
-    source = open_rows(settings.data_uri, settings.columns)
+    source = open_rows(settings.data_uri, settings.columns, image_prefixes=settings.image_prefixes)
     collected = _Collected(settings, classifier, rival, source)
     tell = on_progress or (lambda done, total: None)
     for file, batch in source.batches():
@@ -73,7 +70,7 @@ def evaluate_bundle(settings: EvaluateSettings, *, on_progress: Progress | None 
         rows,
         classifier.labels,
         collected.pictures.pictured(),
-        kinds=collected.kinds(),
+        kinds=collected.kinds.kinds(),
         corruptions=corruptions,
         against=against,
         learning=learning_content(bundle.files.get(HISTORY)),
@@ -98,9 +95,7 @@ class _Collected:
         self._rows: list[ScoredRows] = []
         self._rival_rows: list[ScoredRows] = []
         self._pixels: list[NDArray[np.uint8]] = []
-        self._brightness: list[NDArray[np.float64]] = []
-        self._fill: list[NDArray[np.float64]] = []
-        self._kept: dict[str, list[str]] = {name: [] for name in settings.columns.keep}
+        self.kinds = RowKinds(settings, classifier)
         wanted = min(settings.corruption_rows, source.num_rows) if settings.corruptions else 0
         chosen = np.random.default_rng(settings.seed).choice(source.num_rows, wanted, replace=False)
         self._corrupted = np.zeros(source.num_rows, bool)
@@ -127,11 +122,7 @@ class _Collected:
         if self._rival is not None:
             rival = _scored(self._rival, self._rival_pixels(self._rival, batch, positions, pixels), truth[positions])
             self._rival_rows.append(rival)
-        self._brightness.append(pixels.mean(axis=(1, 2, 3)))
-        self._fill.append(_fill(pixels))
-        for name, column in zip(self._kept, batch.kept, strict=True):
-            cells = column.to_pylist()
-            self._kept[name] += ["nothing" if cells[row] is None else str(cells[row]) for row in positions]
+        self.kinds.add(batch, positions, pixels)
         taken = self._corrupted[first + positions]
         self._pixels.append(pixels[taken])
         self._corrupted_truth.append(truth[positions][taken])
@@ -155,16 +146,6 @@ class _Collected:
                 f"{', '.join(self._classifier.labels[:20])}. Name the column with --label-column."
             )
         return _joined(self._rows), _joined(self._rival_rows) if self._rival_rows else None
-
-    def kinds(self) -> Mapping[str, Sequence[str]]:
-        """For each way to slice the rows, every row's value."""
-        darkness = ("1st quarter, darkest", "2nd quarter", "3rd quarter", "4th quarter, brightest")
-        sizes = ("1st quarter, smallest", "2nd quarter", "3rd quarter", "4th quarter, largest")
-        return {
-            "Brightness of the model's input": quarters(np.concatenate(self._brightness), darkness),
-            "Share of the picture that the product fills": quarters(np.concatenate(self._fill), sizes),
-            **self._kept,
-        }
 
     def corruption_table(self, tell: Progress) -> CorruptionTable:
         """Accuracy under every corruption. A rival that wants its images prepared otherwise is left out."""
@@ -213,14 +194,6 @@ def _joined(parts: Sequence[ScoredRows]) -> ScoredRows:
     )
 
 
-def _fill(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Share of each image that is not background, which is what its border mostly is."""
-    grey = pixels.mean(axis=1)
-    border = np.concatenate([grey[:, 0], grey[:, -1], grey[:, :, 0], grey[:, :, -1]], axis=1)
-    distance = np.abs(grey - np.median(border, axis=1)[:, None, None])
-    return np.asarray((distance > _CONTRAST).mean(axis=(1, 2)))
-
-
 def _facts(
     settings: EvaluateSettings,
     classifier: Classifier,
@@ -237,6 +210,8 @@ def _facts(
         num_rows=collected.num_rows,
         num_unlabelled=collected.num_unlabelled,
         num_rejects=collected.num_rejects,
+        training_uri=settings.training,
+        similarity=settings.similarity,
         against_uri=settings.against,
         against_digest=None if rival is None else rival.digest,
         evaluated_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -134,7 +134,8 @@ def _sentence(verdict: KindVerdict, name: str) -> str:
         "photos": "photos like no class" if name == "novel" else f"photos that are {name}",
         "categories": "categories that the photo contradicts",
     }[verdict.kind]
-    return f"{what}: {formats.percent(change.before)} before, {formats.percent(change.tonight)} tonight"
+    shares = f"{formats.percent(change.before)} before, {formats.percent(change.tonight)} tonight"
+    return f"{what}: {shares.replace(formats.THIN, ' ')}"
 
 
 def _kind(

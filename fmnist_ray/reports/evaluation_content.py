@@ -40,6 +40,10 @@ class EvaluationFacts:
     """Of these, rows without a label that the bundle knows; they count for nothing here."""
     num_rejects: int
     """Labelled rows whose image can't be used."""
+    training_uri: str | None
+    """What rows were looked up in for near duplicates."""
+    similarity: float
+    """Correlation from which on two images are near duplicates."""
     against_uri: str | None
     against_digest: str | None
     evaluated_at: str

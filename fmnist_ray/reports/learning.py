@@ -44,7 +44,8 @@ def learning_charts(content: Mapping[str, Any]) -> dict[str, LineChart]:
     """Loss (validation in front, training behind it) and validation accuracy by epoch; a dot at the kept epoch."""
     epochs = list(range(1, content["num_epochs"] + 1))
     kept = content["kept_epoch"]
-    x_ticks = round_ticks(content["num_epochs"])
+    last = content["num_epochs"]
+    x_ticks = [*(tick for tick in round_ticks(last) if tick < 0.93 * last), last]
     losses = [content["validation_loss"], content["loss"]]
     accuracy = content["validation_accuracy"]
     low = math.floor(10 * min(accuracy[len(accuracy) // 10 :])) / 10

@@ -33,7 +33,7 @@ from fmnist_ray.reports.evaluation_content import (
     evaluation_content,
 )
 from fmnist_ray.reports.evaluation_page import EvaluationReport
-from fmnist_ray.reports.explain_page import Explained, ExplainReport, HeatMap, explain_report
+from fmnist_ray.reports.explain_page import Alike, Explained, ExplainReport, HeatMap, explain_report
 from fmnist_ray.reports.gallery import Gallery
 from fmnist_ray.reports.label_errors import Suspect
 from fmnist_ray.reports.learning import learning_content, learning_history
@@ -159,6 +159,8 @@ def make_evaluation(
         num_rows=num_rows + 5,
         num_unlabelled=3,
         num_rejects=2,
+        training_uri=f"{text}train" if compared else None,
+        similarity=0.98,
         against_uri=f"{text}candidate" if compared else None,
         against_digest="cd" * 32 if compared else None,
         evaluated_at="2026-11-21T03:14:07+00:00",
@@ -263,6 +265,10 @@ def make_explanation(*, labels: Labels = FASHION_MNIST, text: str = "") -> Expla
             likeliest=((labels[0], 0.8), (labels[1], 0.1)),
             picture=png(generator, 168),
             maps=maps,
+            neighbours=[
+                Alike(name=f"{text}t-{place}", label=labels[place % 2], similarity=0.9, thumbnail=png(generator, 28))
+                for place in range(8)
+            ],
         )
         for number in range(2)
     ]
@@ -274,6 +280,7 @@ def make_explanation(*, labels: Labels = FASHION_MNIST, text: str = "") -> Expla
         program_version="0.1.0",
         filters=png(generator, 460),
         activations=png(generator, 460),
+        features_uri=f"{text}features",
     )
 
 
