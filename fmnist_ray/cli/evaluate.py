@@ -28,6 +28,7 @@ def evaluate(
     training: Annotated[
         str | None, typer.Option(help="The training data, to slice by near duplicates of it: fashion-mnist-train.")
     ] = None,
+    track: Annotated[str, typer.Option(help="Who else gets the figures: tensorboard, mlflow, wandb.")] = "none",
     seed: Annotated[int, typer.Option(help="Of the corruptions.")] = 0,
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
@@ -47,6 +48,7 @@ def evaluate(
             image_prefixes=parse_names(images),
             against=against,
             training=training,
+            track=track,
             corruptions=corruptions,
             seed=seed,
         )

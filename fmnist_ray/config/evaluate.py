@@ -28,6 +28,8 @@ class EvaluateSettings:
     """Correlation of two images' pixels from which on they are near duplicates."""
     against: str | None = None
     """A second bundle, which answers the same rows."""
+    track: str = "none"
+    """A tracker that gets the figures: tensorboard, mlflow or wandb."""
     corruptions: bool = False
     """Whether to measure accuracy under corruptions as well."""
     corruption_rows: int = 10_000

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fmnist_ray import __version__
 from fmnist_ray.bundle.classifier import Classifier, load_bundle, open_classifier
-from fmnist_ray.bundle.format import HISTORY, read_bundle
+from fmnist_ray.bundle.format import HISTORY, Bundle, read_bundle
 from fmnist_ray.catalogue.reader import RowBatch
 from fmnist_ray.config.evaluate import EvaluateSettings
 from fmnist_ray.errors import CatalogueError, SettingError
@@ -30,6 +30,7 @@ from fmnist_ray.reports.evaluation_content import (
 )
 from fmnist_ray.reports.evaluation_page import EvaluationReport
 from fmnist_ray.reports.learning import learning_content
+from fmnist_ray.reports.tracking import open_tracker
 from fmnist_ray.store import open_store
 
 Progress = Callable[[int, int], None]
@@ -48,39 +49,47 @@ def evaluate_bundle(settings: EvaluateSettings, *, on_progress: Progress | None 
     """Answer every labelled row with the bundle, and write `evaluation.html`, `.json`, `.md` and charts.
 
     Raises `CatalogueError` where no row has a label that the bundle knows and an image that can be used, `BundleError`
-    and `ParityError` for a bundle that can't be trusted, `SettingError` for two bundles of different labels.
+    and `ParityError` for a bundle that can't be trusted, `SettingError` for two bundles of different labels and for a
+    tracker that is not there.
     """
-    started = time.perf_counter()
     bundle = read_bundle(settings.bundle)
+    out = open_store(settings.out_uri)
+    told = {"bundle": settings.bundle, "digest": bundle.digest, "data": settings.data_uri}
+    with open_tracker(settings.track, name=f"evaluation-{bundle.digest[:12]}", settings=told, store=out) as track:
+        report = _report(settings, bundle, on_progress or (lambda done, total: None))
+        track(report.scalars(), 0)
+    files = report.files()
+    for name, data in files.items():
+        out.put(name, data)
+    return EvaluationSummary(report=report, report_uri=f"{out.uri}/evaluation.html", files=tuple(files))
+
+
+def _report(settings: EvaluateSettings, bundle: Bundle, tell: Progress) -> EvaluationReport:
+    started = time.perf_counter()
     classifier = open_classifier(bundle)
     rival = None if settings.against is None else load_bundle(settings.against)
     if rival is not None and rival.labels != classifier.labels:
         raise SettingError(f"{settings.bundle} and {settings.against} have different labels: they can't be compared.")
     source = open_rows(settings.data_uri, settings.columns, image_prefixes=settings.image_prefixes)
     collected = _Collected(settings, classifier, rival, source)
-    tell = on_progress or (lambda done, total: None)
     for file, batch in source.batches():
         collected.add(file, batch)
         tell(collected.num_rows, source.num_rows)
     rows, against = collected.answers()
     corruptions = collected.corruption_table(tell) if settings.corruptions else None
+    kinds = collected.kinds.kinds()
     facts = _facts(settings, classifier, rival, collected, time.perf_counter() - started)
     content = evaluation_content(
         facts,
         rows,
         classifier.labels,
         collected.pictures.pictured(),
-        kinds=collected.kinds.kinds(),
+        kinds=kinds,
         corruptions=corruptions,
         against=against,
         learning=learning_content(bundle.files.get(HISTORY)),
     )
-    report = EvaluationReport(content)
-    out = open_store(settings.out_uri)
-    files = report.files()
-    for name, data in files.items():
-        out.put(name, data)
-    return EvaluationSummary(report=report, report_uri=f"{out.uri}/evaluation.html", files=tuple(files))
+    return EvaluationReport(content)
 
 
 class _Collected:

@@ -35,6 +35,20 @@ class EvaluationReport:
         """One self-contained page."""
         return render("evaluate.html.j2", report=self.content, risk_chart=risk_chart, learning_charts=learning_charts)
 
+    def scalars(self) -> dict[str, float]:
+        """The figures by name, for a tracker."""
+        content, evaluation = self.content, self.content["evaluation"]
+        figures = {name: evaluation[name] for name in ("accuracy", "macro_f1", "expected_calibration_error")}
+        figures |= {"log_loss": content["log_loss"], "brier": content["brier"]}
+        for entry in evaluation["classes"]:
+            for name in ("precision", "recall", "f1"):
+                if entry[name] is not None:
+                    figures[f"{name}/{entry['label']}"] = entry[name]
+        if content["corruptions"]:
+            figures["corrupted_accuracy"] = content["corruptions"]["mean"]
+            figures |= {f"corrupted/{row['name']}": row["mean"] for row in content["corruptions"]["rows"]}
+        return figures
+
     def to_markdown(self) -> str:
         """A summary for terminals and pull requests."""
         return "\n".join(_markdown(self.content)) + "\n"

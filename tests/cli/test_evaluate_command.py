@@ -116,6 +116,18 @@ def test_rows_with_a_near_duplicate_in_the_training_data_are_a_slice(sliced: Pat
     assert content["facts"]["training_uri"] == str(training)
 
 
+def test_trackers_get_the_figures_too(tmp_path: Path) -> None:
+    small = tmp_path / "small.parquet"
+    pq.write_table(pq.read_table(sample_catalogue_path()).slice(0, 100), small)
+    done = run("default", small, "--track", "tensorboard", "--out", tmp_path / "out", "--json")
+    assert done.exit_code == 0, done.output
+    (events,) = tmp_path.glob("out/tensorboard/evaluation-*/events*")
+    assert b"accuracy" in events.read_bytes()
+    assert b"recall/Ankle boot" in events.read_bytes()
+    unknown = run("default", small, "--track", "paper", "--out", tmp_path / "none")
+    assert (unknown.exit_code, (tmp_path / "none" / "evaluation.html").exists()) == (2, False)
+
+
 def test_images_that_the_catalogue_names_are_read_where_that_is_allowed(tmp_path: Path) -> None:
     table = pq.read_table(sample_catalogue_path()).slice(0, 40)
     photos, data = tmp_path / "photos", tmp_path / "data"
