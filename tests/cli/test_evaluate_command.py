@@ -123,7 +123,7 @@ def test_trackers_get_the_figures_too(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     (events,) = tmp_path.glob("out/tensorboard/evaluation-*/events*")
     assert b"accuracy" in events.read_bytes()
-    assert b"recall/Ankle boot" in events.read_bytes()
+    assert b"recall/Ankle_boot" in events.read_bytes()
     unknown = run("default", small, "--track", "paper", "--out", tmp_path / "none")
     assert (unknown.exit_code, (tmp_path / "none" / "evaluation.html").exists()) == (2, False)
 
