@@ -178,6 +178,17 @@ SAMPLES = pa.schema(
 """A few rows per class and per reason, for the report. `thumbnail` is a small PNG, null where nothing decodes;
 `order` is the hash that chose the row: the lowest of each kind over all shards are a uniform sample."""
 
+CONTRADICTIONS = pa.schema(
+    [
+        *_IDENTITY,
+        pa.field("category", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("confidence", pa.float32(), nullable=False),
+        pa.field("thumbnail", pa.binary()),
+    ]
+)
+"""Rows whose `category` in the catalogue is another class than the photo surely shows. The surest of each shard have a
+`thumbnail`, a small PNG."""
 
 ANSWERED = ("predictions", "features")
 """The table that holds the rows which are no rejects: of a classify run the first, of a features run the second."""

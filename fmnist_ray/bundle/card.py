@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from fmnist_ray.bundle.format import CARD, GOLDEN, GRAPH, HELDOUT, NOVELTY, SPEC, SVM, WEIGHTS, BundleSpec
+from fmnist_ray.bundle.format import CARD, GOLDEN, GRAPH, HELDOUT, HISTORY, NOVELTY, SPEC, SVM, WEIGHTS, BundleSpec
 
 _APART = ("command", "settings", "svm", "calibration")
 """Facts that have a place of their own."""
 
 
-def model_card(spec: BundleSpec, *, heldout: bool = True) -> bytes:
+def model_card(spec: BundleSpec, files: Collection[str]) -> bytes:
     """What the network is for, how it was made, what it reached, and where it should not be trusted, as Markdown.
-    `heldout`: the bundle carries held-out rows."""
+    `files` are those that the bundle has besides what every bundle has."""
     facts, metrics = spec.provenance, spec.metrics
     preparation = spec.preparation
     colour = "grey" if preparation.channels == 1 else "RGB"
@@ -47,7 +48,8 @@ def model_card(spec: BundleSpec, *, heldout: bool = True) -> bytes:
         "",
         f"`{SPEC}` description, `{GRAPH}` prepared pixels to logits and features, `{WEIGHTS}` the weights, "
         + (f"`{SVM}` the SVM, " if spec.heads else "")
-        + (f"`{HELDOUT}` and `{NOVELTY}` what decisions follow from, " if heldout else "")
+        + (f"`{HELDOUT}` and `{NOVELTY}` what decisions follow from, " if HELDOUT in files else "")
+        + (f"`{HISTORY}` the learning curves, " if HISTORY in files else "")
         + f"`{GOLDEN}` images with the answers that every runtime must repeat, `{CARD}` this page.",
         "",
     ]

@@ -33,6 +33,7 @@ SVM = "svm.safetensors"
 HELDOUT = "heldout.safetensors"
 NOVELTY = "novelty.safetensors"
 GOLDEN = "golden.parquet"
+HISTORY = "history.json"
 CARD = "README.md"
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")

@@ -51,21 +51,28 @@ def publish_night(root: Store, night: Night) -> Night:
     pointer is recorded and leaves the pointer where it is, in whatever order nights end."""
     root.put(_record_key(night.date), night.to_json())
     while True:
-        newest = read_night(root, _dates(root)[-1])
+        newest = read_night(root, published_dates(root)[-1])
         root.put(NEWEST, newest.to_json())
-        if newest.date == _dates(root)[-1]:
+        if newest.date == published_dates(root)[-1]:
             return newest
 
 
 def newest_night(root: Store, *, before: str | None = None) -> Night | None:
     """The night that the pointer names, or the newest published one with a date before `before`; None without one."""
     if before is not None:
-        earlier = [date for date in _dates(root) if date < before]
+        earlier = published_dates(root, before=before)
         return read_night(root, earlier[-1]) if earlier else None
     try:
         return Night.from_json(root.get(NEWEST))
     except NotFoundError:
         return None
+
+
+def published_dates(root: Store, *, before: str | None = None) -> list[str]:
+    """Dates of the published nights, the oldest first; with `before`, the earlier ones alone."""
+    keys = (info.key for info in root.list(_RECORDS))
+    dates = sorted(key.removeprefix(_RECORDS).removesuffix(".json") for key in keys)
+    return [date for date in dates if before is None or date < before]
 
 
 def read_night(root: Store, date: str) -> Night:
@@ -75,9 +82,3 @@ def read_night(root: Store, date: str) -> Night:
 
 def _record_key(date: str) -> str:
     return f"{_RECORDS}{date}.json"
-
-
-def _dates(root: Store) -> list[str]:
-    """Dates of the published nights, oldest first."""
-    keys = (info.key for info in root.list(_RECORDS))
-    return sorted(key.removeprefix(_RECORDS).removesuffix(".json") for key in keys)

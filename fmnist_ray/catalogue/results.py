@@ -12,10 +12,16 @@ import pyarrow.parquet as pq
 from fmnist_ray.catalogue.commit import Commit, read_commit
 from fmnist_ray.catalogue.nights import newest_night, night_uri
 from fmnist_ray.errors import IncompleteError
-from fmnist_ray.schema import FEATURES, PREDICTIONS, REJECTS, SAMPLES
+from fmnist_ray.schema import CONTRADICTIONS, FEATURES, PREDICTIONS, REJECTS, SAMPLES
 from fmnist_ray.store import Store, open_store
 
-_SCHEMAS = {"predictions": PREDICTIONS, "features": FEATURES, "rejects": REJECTS, "samples": SAMPLES}
+_SCHEMAS = {
+    "predictions": PREDICTIONS,
+    "features": FEATURES,
+    "rejects": REJECTS,
+    "samples": SAMPLES,
+    "contradictions": CONTRADICTIONS,
+}
 
 
 class Results:
@@ -46,6 +52,11 @@ class Results:
         """A few rows per class and reason, with thumbnails; columns of `schema.SAMPLES`."""
         return self.table("samples")
 
+    def contradictions(self) -> pa.Table:
+        """Rows whose category in the catalogue is another class than the photo surely shows, the surest first; columns
+        of `schema.CONTRADICTIONS`."""
+        return self.table("contradictions").sort_by([("confidence", "descending")])
+
     def report(self) -> dict[str, Any]:
         """The numbers of the run's report. `NotFoundError` where it was not written; `fmnist-ray report OUT` does."""
         content: dict[str, Any] = json.loads(self._store.get(report_key(self.commit.plan_id, "json")))
@@ -60,7 +71,7 @@ class Results:
         return (self._store.get(file.key) for file in self.commit.files if file.table == table)
 
     def table(self, name: str) -> pa.Table:
-        """All rows of `predictions`, `features`, `rejects` or `samples`."""
+        """All rows of `predictions`, `features`, `rejects`, `samples` or `contradictions`."""
         tables = [pq.ParquetFile(pa.BufferReader(data)).read() for data in self.contents(name)]
         return pa.concat_tables(tables) if tables else _SCHEMAS[name].empty_table()
 

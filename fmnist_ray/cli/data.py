@@ -49,7 +49,8 @@ def describe(
     out: Annotated[str, typer.Option(help="Where the page goes.")],
     against: Annotated[str | None, typer.Option(help="Another data set, to find near duplicates across.")] = None,
     bundle: options.Bundle = "default",
-    image_column: Annotated[str, typer.Option(help="Encoded image bytes.")] = "image",
+    image_column: options.ImageColumn = "image",
+    images: options.Images = "",
     label_column: options.LabelColumn = None,
     max_rows: Annotated[int, typer.Option(help="Rows to look at, at most; every pair is compared.")] = 70_000,
     similarity: Annotated[float, typer.Option(help="Correlation of pixels from which on images are alike.")] = 0.98,
@@ -59,7 +60,7 @@ def describe(
     """Describe a data set: classes, pixels, a map of features, near duplicates, labels that look wrong."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
-        from fmnist_ray.config.classify import ColumnNames
+        from fmnist_ray.config.classify import ColumnNames, parse_names
         from fmnist_ray.config.describe import DescribeSettings
         from fmnist_ray.flows.describe import describe as describe_data
 
@@ -69,6 +70,7 @@ def describe(
             against=against,
             bundle=bundle,
             columns=ColumnNames(image=image_column, label=label_column),
+            image_prefixes=parse_names(images),
             max_rows=max_rows,
             similarity=similarity,
         )

@@ -22,7 +22,7 @@ def drift(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Compare tonight's classes, confidence, rejects and brightness with earlier nights, without crying wolf."""
+    """Compare tonight's classes, confidence, rejects, photos and categories with earlier nights."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.errors import RefusedError

@@ -21,9 +21,14 @@ def evaluate(
     out: Annotated[str, typer.Option(help="Where the page, the JSON, the summary and the charts go.")],
     against: Annotated[str | None, typer.Option(help="A second bundle, to compare with.")] = None,
     corruptions: Annotated[bool, typer.Option("--corruptions", help="Measure on corrupted images as well.")] = False,
-    image_column: Annotated[str, typer.Option(help="Encoded image bytes.")] = "image",
+    image_column: options.ImageColumn = "image",
+    images: options.Images = "",
     label_column: options.LabelColumn = None,
     slice_by: Annotated[list[str] | None, typer.Option(help="A column to slice by; again for more.")] = None,
+    training: Annotated[
+        str | None, typer.Option(help="The training data, to slice by near duplicates of it: fashion-mnist-train.")
+    ] = None,
+    track: Annotated[str, typer.Option(help="Who else gets the figures: tensorboard, mlflow, wandb.")] = "none",
     seed: Annotated[int, typer.Option(help="Of the corruptions.")] = 0,
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
@@ -31,7 +36,7 @@ def evaluate(
     """Measure a bundle on labelled images, and write a page with every figure."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
-        from fmnist_ray.config.classify import ColumnNames
+        from fmnist_ray.config.classify import ColumnNames, parse_names
         from fmnist_ray.config.evaluate import EvaluateSettings
         from fmnist_ray.flows.evaluate import evaluate_bundle
 
@@ -40,7 +45,10 @@ def evaluate(
             data_uri=data,
             out_uri=out,
             columns=ColumnNames(image=image_column, label=label_column, keep=tuple(slice_by or ())),
+            image_prefixes=parse_names(images),
             against=against,
+            training=training,
+            track=track,
             corruptions=corruptions,
             seed=seed,
         )

@@ -24,14 +24,18 @@ def explain(
     method: Annotated[
         list[str] | None, typer.Option(help="grad-cam, gradient or occlusion; again for more. Default: all.")
     ] = None,
-    image_column: Annotated[str, typer.Option(help="Encoded image bytes.")] = "image",
+    features: Annotated[
+        str | None, typer.Option(help="The --out of fmnist-ray features: also show its rows that are most alike.")
+    ] = None,
+    image_column: options.ImageColumn = "image",
+    images: options.Images = "",
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
     """Show what in an image decided its label: heat maps, and the network's first layer."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
-        from fmnist_ray.config.classify import ColumnNames
+        from fmnist_ray.config.classify import ColumnNames, parse_names
         from fmnist_ray.config.explain import METHODS, ExplainSettings, Method
         from fmnist_ray.flows.explain import explain as explain_images
 
@@ -40,13 +44,17 @@ def explain(
             data_uri=data,
             out_uri=out,
             columns=ColumnNames(image=image_column),
+            image_prefixes=parse_names(images),
             rows=tuple(row or ()),
             ids=tuple(product_id or ()),
+            features_uri=features,
             methods=cast(tuple[Method, ...], tuple(method or METHODS)),
         )
         summary = explain_images(settings)
-        images = summary.report.content["images"]
-        rows = [(entry["name"], entry["label"], f"{entry['confidence']:.3f}", entry["true_label"]) for entry in images]
+        explained = summary.report.content["images"]
+        rows = [
+            (entry["name"], entry["label"], f"{entry['confidence']:.3f}", entry["true_label"]) for entry in explained
+        ]
         output.table("Explained", ("image", "label", "confidence", "true label"), rows)
         output.note(f"Report: {summary.report_uri}")
-        output.result({"report_uri": summary.report_uri, "files": summary.files, "images": images})
+        output.result({"report_uri": summary.report_uri, "files": summary.files, "images": explained})

@@ -20,8 +20,17 @@ if TYPE_CHECKING:
 EPILOG = (
     "Example: fmnist-ray nightly 'catalogues/{date}' --root nights. Start it as often and as late as you like: the "
     "same night resumes, or finds its work done. Exit codes: 0 published, 1 failed, 2 wrong input, 3 refused (too many "
-    "rejects, or another plan's night), 4 incomplete: start it again."
+    "rejects, another plan's night, or an alarm under --gate), 4 incomplete: start it again."
 )
+
+
+_Reference = Annotated[
+    str | None, typer.Option(help="A run known to be good, to judge nights by. Default: the first night.")
+]
+_Webhook = Annotated[
+    str | None,
+    typer.Option(envvar="FMNIST_RAY_WEBHOOK", help="Is told how the night went. May be secret: use the variable."),
+]
 
 
 def nightly(
@@ -37,31 +46,42 @@ def nightly(
     full: Annotated[bool, typer.Option("--full", help="Also what the night before has classified.")] = False,
     max_rejects: options.MaxRejects = "2%",
     accept_rejects: options.AcceptRejects = False,
+    head: options.Head = "bundle",
+    min_precision: options.MinPrecision = None,
+    per_class: options.PerClass = False,
+    risk: options.Risk = 0.05,
+    coverage: options.Coverage = 0.95,
+    alarm_rate: options.AlarmRate = 0.01,
+    reference: _Reference = None,
+    gate: Annotated[bool, typer.Option("--gate", help="Do not publish a night that raises the alarm.")] = False,
     workers: options.Workers = None,
     runtime: options.Runtime = "auto",
     precision: options.Precision = "f32",
     replace: Annotated[bool, typer.Option("--replace", help="The catalogue of the date has changed: redo it.")] = False,
-    webhook: Annotated[
-        str | None,
-        typer.Option(envvar="FMNIST_RAY_WEBHOOK", help="Is told how the night went. May be secret: use the variable."),
-    ] = None,
+    webhook: _Webhook = None,
     address: options.Address = None,
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Classify the catalogue of a date into a folder of its own, and publish it as the newest night."""
+    """Classify the catalogue of a date into a folder of its own, compare it with earlier nights, and publish it."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.config.classify import ClassifySettings, ColumnNames, parse_names, parse_share
+        from fmnist_ray.config.decisions import Promises
         from fmnist_ray.config.nightly import NightlySettings, parse_date
 
         columns = ColumnNames(id=id_column, image=image_column, label=label_column, keep=parse_names(keep))
+        promises = Promises(
+            min_precision=min_precision, per_class=per_class, risk=risk, coverage=coverage, alarm_rate=alarm_rate
+        )
         run = ClassifySettings(
             catalogue_uri=catalogue,
             out_uri=root,
             bundle=bundle,
             columns=columns,
             image_prefixes=parse_names(images),
+            head=None if head == "bundle" else head,
+            promises=promises,
             precision=precision,
             runtime=None if runtime == "auto" else runtime,
             workers=workers,
@@ -70,7 +90,7 @@ def nightly(
             replace=replace,
         )
         night = parse_date(date, today=datetime.now(UTC).date())
-        settings = NightlySettings(root_uri=root, date=night, run=run, full=full)
+        settings = NightlySettings(root_uri=root, date=night, run=run, reference_uri=reference, gate=gate, full=full)
         _publish(settings, webhook, output, address=address)
 
 
@@ -89,10 +109,14 @@ def _publish(settings: NightlySettings, webhook: str | None, output: Output, *, 
         raise
     show_summary(summary.run, output)
     published = {"night": summary.date, "readers get": summary.newest_date, "root": settings.root_uri}
-    output.facts("Published", published)
+    output.facts("Published", {**published, **({"drift": summary.drift_uri} if summary.drift_uri else {})})
+    output.note(f"{summary.verdict}.")
+    for sentence in summary.alarms:
+        output.note(f"- {sentence}")
     facts = {"exit_code": 0, **dataclasses.asdict(summary)}
     counts = f"{summary.run.num_predictions:,} predictions, {summary.run.num_rejects:,} rejects"
-    _tell(webhook, f"{night} is published: {counts}.", facts, output)
+    found = "; ".join([summary.verdict, *summary.alarms])
+    _tell(webhook, f"{night} is published: {counts}. {found}.", facts, output)
     output.result(facts)
 
 

@@ -21,6 +21,8 @@ class DescribeSettings:
     bundle: str = "default"
     """Whose preparation and features are used."""
     columns: ColumnNames = field(default_factory=ColumnNames)
+    image_prefixes: tuple[str, ...] = ()
+    """Places below which images may lie that cells name. None: the catalogue's own."""
     max_rows: int = 70_000
     """Rows of each data set that are looked at, drawn at random where there are more: every pair is compared."""
     similarity: float = 0.98

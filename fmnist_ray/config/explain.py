@@ -23,12 +23,16 @@ class ExplainSettings:
     out_uri: str
     """Where the page and the pictures go."""
     columns: ColumnNames = field(default_factory=ColumnNames)
+    image_prefixes: tuple[str, ...] = ()
+    """Places below which images may lie that cells name. None: the catalogue's own."""
     rows: tuple[int, ...] = ()
     """Rows to explain, counted over all files from 0."""
     ids: tuple[str, ...] = ()
     """Product ids to explain."""
     num_rows: int = 8
     """Where neither rows nor ids are given: so many rows from the start."""
+    features_uri: str | None = None
+    """A table of features, such as the training set's, in which the images most like these are looked for."""
     methods: tuple[Method, ...] = METHODS
     """grad-cam and gradient need the network's gradients; occlusion works with any bundle."""
 

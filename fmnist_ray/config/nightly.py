@@ -21,6 +21,10 @@ class NightlySettings:
     date: datetime.date
     run: ClassifySettings
     """How the night is classified; {date} in its catalogue stands for the date. Its places are not used."""
+    reference_uri: str | None = None
+    """A run that is known to be good, which nights are judged against. None: the first published night."""
+    gate: bool = False
+    """Refuse to publish a night that raises the alarm."""
     full: bool = False
     """Classify every image, also those that the night before has classified."""
 

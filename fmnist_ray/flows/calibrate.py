@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 
 from fmnist_ray.bundle.card import model_card
 from fmnist_ray.bundle.decisions import MOST_HELDOUT, heldout_files
-from fmnist_ray.bundle.format import CARD, GRAPH, SPEC, Bundle, BundleSpec, check_free, read_bundle, write_bundle
+from fmnist_ray.bundle.format import (
+    CARD,
+    GRAPH,
+    HELDOUT,
+    SPEC,
+    Bundle,
+    BundleSpec,
+    check_free,
+    read_bundle,
+    write_bundle,
+)
 from fmnist_ray.bundle.runtimes import OpenVinoRuntime, Scores
 from fmnist_ray.catalogue.plan import Shard
 from fmnist_ray.catalogue.reader import inspect_inputs, list_inputs, read_rows
@@ -66,7 +76,10 @@ def calibrate(settings: CalibrateSettings, *, command: str) -> CalibrateOutcome:
         metrics={**spec.metrics, **metrics},
     )
     files = {name: data for name, data in bundle.files.items() if name != SPEC}
-    files |= {CARD: model_card(spec), **heldout_files(scores, heldout.pixels, heldout.labels)}
+    files |= {
+        CARD: model_card(spec, {*bundle.files, HELDOUT}),
+        **heldout_files(scores, heldout.pixels, heldout.labels),
+    }
     return CalibrateOutcome(
         bundle_uri=out.uri,
         bundle_digest=write_bundle(out, spec, files),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def describe(settings: DescribeSettings, *, on_progress: Callable[[int, int], No
     labels, label_ids = _numbered(rows.labels, classifier.labels)
     features = classifier.features(rows.pixels)
     places, explained = principal_map(features)
-    judged, suspects = _suspects(features, label_ids, settings.seed)
+    judged, suspects = _suspects(features, rows.labelled, label_ids, settings.seed)
     facts = DescribeFacts(
         data_uri=settings.data_uri,
         against_uri=settings.against,
@@ -96,6 +97,11 @@ class _Loaded:
     num_rows: int
     num_rejects: int
 
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """[n]"""
+        return np.array([label is not None for label in self.labels])
+
     def shown(self, row: int) -> ShownRow:
         return ShownRow(name=self.names[row], label=self.labels[row], png=_png(self.pixels[row]))
 
@@ -104,7 +110,7 @@ def _load(
     uri: str, settings: DescribeSettings, columns: ColumnNames, classifier: Classifier, tell: Callable[[int, int], None]
 ) -> _Loaded:
     """The rows, or a random choice of them."""
-    source = open_rows(uri, columns)
+    source = open_rows(uri, columns, image_prefixes=settings.image_prefixes)
     chosen = np.ones(source.num_rows, bool)
     if source.num_rows > settings.max_rows:
         chosen[:] = False
@@ -143,18 +149,22 @@ def _numbered(names: Sequence[str | None], known: Labels) -> tuple[Labels, NDArr
     return labels, np.array([index[_UNLABELLED if name is None else name] for name in names], np.int64)
 
 
-def _suspects(features: NDArray[np.float32], label_ids: NDArray[np.int64], seed: int) -> tuple[bool, list[Suspect]]:
-    """Whether labels could be judged, and those that look wrong."""
-    counts = np.bincount(label_ids)
-    if len(counts) < 2 or counts.min() < MIN_PER_CLASS:
+def _suspects(
+    features: NDArray[np.float32], labelled: NDArray[np.bool_], label_ids: NDArray[np.int64], seed: int
+) -> tuple[bool, list[Suspect]]:
+    """Whether labels could be judged, and those that look wrong; only `labelled` rows [n] have a say."""
+    rows = np.flatnonzero(labelled)
+    counts = np.bincount(label_ids[rows])
+    if (counts > 0).sum() < 2 or counts[counts > 0].min() < MIN_PER_CLASS:
         return False, []
-    return True, likely_errors(out_of_fold(features, label_ids, seed), label_ids)
+    found = likely_errors(out_of_fold(features[rows], label_ids[rows], seed), label_ids[rows])
+    return True, [dataclasses.replace(suspect, row=int(rows[suspect.row])) for suspect in found]
 
 
 def _classes(
     rows: _Loaded, labels: Labels, label_ids: NDArray[np.int64], places: NDArray[np.float64], seed: int
 ) -> list[ClassContent]:
-    low, high = np.quantile(places, [0.005, 0.995], axis=0)
+    low, high = np.quantile(places, [0.001, 0.999], axis=0)
     inside = ((places - low) / np.maximum(high - low, 1e-12)).clip(0, 1)
     generator = np.random.default_rng(seed)
     found = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_ray import __version__
-from fmnist_ray.bundle.classifier import Classifier, load_bundle
+from fmnist_ray.bundle.classifier import Classifier, load_bundle, open_classifier
+from fmnist_ray.bundle.format import HISTORY, Bundle, read_bundle
 from fmnist_ray.catalogue.reader import RowBatch
 from fmnist_ray.config.evaluate import EvaluateSettings
 from fmnist_ray.errors import CatalogueError, SettingError
+from fmnist_ray.flows.evaluation_kinds import RowKinds
 from fmnist_ray.flows.evaluation_pictures import PictureKeeper
 from fmnist_ray.flows.rows import RowSource, open_rows, true_label_ids
 from fmnist_ray.images.corruptions import CORRUPTIONS, NUM_SEVERITIES, corrupt
@@ -27,13 +29,11 @@ from fmnist_ray.reports.evaluation_content import (
     evaluation_content,
 )
 from fmnist_ray.reports.evaluation_page import EvaluationReport
-from fmnist_ray.reports.slices import quarters
+from fmnist_ray.reports.learning import learning_content
+from fmnist_ray.reports.tracking import open_tracker
 from fmnist_ray.store import open_store
 
 Progress = Callable[[int, int], None]
-
-_CONTRAST = 24
-"""Grey levels that part a product's pixels from the background."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,37 +49,47 @@ def evaluate_bundle(settings: EvaluateSettings, *, on_progress: Progress | None 
     """Answer every labelled row with the bundle, and write `evaluation.html`, `.json`, `.md` and charts.
 
     Raises `CatalogueError` where no row has a label that the bundle knows and an image that can be used, `BundleError`
-    and `ParityError` for a bundle that can't be trusted, `SettingError` for two bundles of different labels.
+    and `ParityError` for a bundle that can't be trusted, `SettingError` for two bundles of different labels and for a
+    tracker that is not there.
     """
+    bundle = read_bundle(settings.bundle)
+    out = open_store(settings.out_uri)
+    told = {"bundle": settings.bundle, "digest": bundle.digest, "data": settings.data_uri}
+    with open_tracker(settings.track, name=f"evaluation-{bundle.digest[:12]}", settings=told, store=out) as track:
+        report = _report(settings, bundle, on_progress or (lambda done, total: None))
+        track(report.scalars(), 0)
+    files = report.files()
+    for name, data in files.items():
+        out.put(name, data)
+    return EvaluationSummary(report=report, report_uri=f"{out.uri}/evaluation.html", files=tuple(files))
+
+
+def _report(settings: EvaluateSettings, bundle: Bundle, tell: Progress) -> EvaluationReport:
     started = time.perf_counter()
-    classifier = load_bundle(settings.bundle)
+    classifier = open_classifier(bundle)
     rival = None if settings.against is None else load_bundle(settings.against)
     if rival is not None and rival.labels != classifier.labels:
         raise SettingError(f"{settings.bundle} and {settings.against} have different labels: they can't be compared.")
-    source = open_rows(settings.data_uri, settings.columns)
+    source = open_rows(settings.data_uri, settings.columns, image_prefixes=settings.image_prefixes)
     collected = _Collected(settings, classifier, rival, source)
-    tell = on_progress or (lambda done, total: None)
     for file, batch in source.batches():
         collected.add(file, batch)
         tell(collected.num_rows, source.num_rows)
     rows, against = collected.answers()
     corruptions = collected.corruption_table(tell) if settings.corruptions else None
+    kinds = collected.kinds.kinds()
     facts = _facts(settings, classifier, rival, collected, time.perf_counter() - started)
     content = evaluation_content(
         facts,
         rows,
         classifier.labels,
         collected.pictures.pictured(),
-        kinds=collected.kinds(),
+        kinds=kinds,
         corruptions=corruptions,
         against=against,
+        learning=learning_content(bundle.files.get(HISTORY)),
     )
-    report = EvaluationReport(content)
-    out = open_store(settings.out_uri)
-    files = report.files()
-    for name, data in files.items():
-        out.put(name, data)
-    return EvaluationSummary(report=report, report_uri=f"{out.uri}/evaluation.html", files=tuple(files))
+    return EvaluationReport(content)
 
 
 class _Collected:
@@ -94,9 +104,7 @@ class _Collected:
         self._rows: list[ScoredRows] = []
         self._rival_rows: list[ScoredRows] = []
         self._pixels: list[NDArray[np.uint8]] = []
-        self._brightness: list[NDArray[np.float64]] = []
-        self._fill: list[NDArray[np.float64]] = []
-        self._kept: dict[str, list[str]] = {name: [] for name in settings.columns.keep}
+        self.kinds = RowKinds(settings, classifier)
         wanted = min(settings.corruption_rows, source.num_rows) if settings.corruptions else 0
         chosen = np.random.default_rng(settings.seed).choice(source.num_rows, wanted, replace=False)
         self._corrupted = np.zeros(source.num_rows, bool)
@@ -123,11 +131,7 @@ class _Collected:
         if self._rival is not None:
             rival = _scored(self._rival, self._rival_pixels(self._rival, batch, positions, pixels), truth[positions])
             self._rival_rows.append(rival)
-        self._brightness.append(pixels.mean(axis=(1, 2, 3)))
-        self._fill.append(_fill(pixels))
-        for name, column in zip(self._kept, batch.kept, strict=True):
-            cells = column.to_pylist()
-            self._kept[name] += ["nothing" if cells[row] is None else str(cells[row]) for row in positions]
+        self.kinds.add(batch, positions, pixels)
         taken = self._corrupted[first + positions]
         self._pixels.append(pixels[taken])
         self._corrupted_truth.append(truth[positions][taken])
@@ -151,16 +155,6 @@ class _Collected:
                 f"{', '.join(self._classifier.labels[:20])}. Name the column with --label-column."
             )
         return _joined(self._rows), _joined(self._rival_rows) if self._rival_rows else None
-
-    def kinds(self) -> Mapping[str, Sequence[str]]:
-        """For each way to slice the rows, every row's value."""
-        darkness = ("darkest quarter", "second", "third", "brightest quarter")
-        sizes = ("smallest quarter", "second", "third", "largest quarter")
-        return {
-            "brightness of the model's input": quarters(np.concatenate(self._brightness), darkness),
-            "share of the picture that the product fills": quarters(np.concatenate(self._fill), sizes),
-            **self._kept,
-        }
 
     def corruption_table(self, tell: Progress) -> CorruptionTable:
         """Accuracy under every corruption. A rival that wants its images prepared otherwise is left out."""
@@ -209,14 +203,6 @@ def _joined(parts: Sequence[ScoredRows]) -> ScoredRows:
     )
 
 
-def _fill(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Share of each image that is not background, which is what its border mostly is."""
-    grey = pixels.mean(axis=1)
-    border = np.concatenate([grey[:, 0], grey[:, -1], grey[:, :, 0], grey[:, :, -1]], axis=1)
-    distance = np.abs(grey - np.median(border, axis=1)[:, None, None])
-    return np.asarray((distance > _CONTRAST).mean(axis=(1, 2)))
-
-
 def _facts(
     settings: EvaluateSettings,
     classifier: Classifier,
@@ -233,6 +219,8 @@ def _facts(
         num_rows=collected.num_rows,
         num_unlabelled=collected.num_unlabelled,
         num_rejects=collected.num_rejects,
+        training_uri=settings.training,
+        similarity=settings.similarity,
         against_uri=settings.against,
         against_digest=None if rival is None else rival.digest,
         evaluated_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -11,23 +11,30 @@ from numpy.typing import NDArray
 
 from fmnist_ray import __version__
 from fmnist_ray.bundle.classifier import Classifier, open_classifier
-from fmnist_ray.bundle.format import WEIGHTS, read_bundle
+from fmnist_ray.bundle.format import WEIGHTS, Bundle, read_bundle
 from fmnist_ray.bundle.runtimes import load_network
 from fmnist_ray.catalogue.commit import read_commit
+from fmnist_ray.catalogue.feature_rows import open_features
+from fmnist_ray.catalogue.plan import Plan
+from fmnist_ray.config.classify import ColumnNames
 from fmnist_ray.config.explain import ExplainSettings, Method
+from fmnist_ray.decisions.decide import Answers
 from fmnist_ray.errors import CatalogueError, NotFoundError
 from fmnist_ray.flows.build import NAMED_SOURCES
+from fmnist_ray.flows.nearest import Neighbour, nearest_rows
 from fmnist_ray.flows.rows import open_rows, true_label_ids
 from fmnist_ray.images.encode import encode_png
 from fmnist_ray.images.heat import heat_picture, input_picture, overlay_picture, tiles_picture
 from fmnist_ray.images.occlusion import occlusion_map
 from fmnist_ray.images.prepare import prepare_batch
-from fmnist_ray.reports.explain_page import Explained, ExplainReport, HeatMap, explain_report
+from fmnist_ray.reports.explain_page import Alike, Explained, ExplainReport, HeatMap, explain_report
 from fmnist_ray.store import open_store, split_uri
 
 if TYPE_CHECKING:
     from fmnist_ray.networks.network import Network
 
+_LIKELIEST = 3
+_NEIGHBOURS = 8
 _SIDE = 168
 """Pixels of each picture's side."""
 _IMAGE_NAMES = (".png", ".jpg", ".jpeg", ".webp")
@@ -71,14 +78,17 @@ def explain(settings: ExplainSettings) -> ExplainSummary:
     answers = classifier.assess(prepared.pixels)
     label_ids = answers.label_ids.astype(np.int64)
     maps = {method: _maps(method, classifier, network, prepared.pixels, label_ids) for method in settings.methods}
+    neighbours = _neighbours(settings, bundle, classifier, prepared.pixels)
     explained = [
         Explained(
             name=row.name,
             label=classifier.labels[label_ids[number]],
             true_label=None if row.truth < 0 else classifier.labels[row.truth],
             confidence=float(answers.confidences[number]),
+            likeliest=_likeliest(answers, number, classifier),
             picture=encode_png(input_picture(prepared.pixels[number], _SIDE)),
             maps=tuple(_heat(method, prepared.pixels[number], maps[method][number]) for method in settings.methods),
+            neighbours=[_like(neighbour) for neighbour in neighbours[number]],
         )
         for number, row in enumerate(found)
     ]
@@ -91,12 +101,42 @@ def explain(settings: ExplainSettings) -> ExplainSummary:
         program_version=__version__,
         filters=filters,
         activations=activations,
+        features_uri=settings.features_uri,
     )
     store = open_store(settings.out_uri)
     files = report.files()
     for name, data in files.items():
         store.put(name, data)
     return ExplainSummary(report=report, report_uri=f"{store.uri}/explain.html", files=tuple(files))
+
+
+def _neighbours(
+    settings: ExplainSettings, bundle: Bundle, classifier: Classifier, pixels: NDArray[np.uint8]
+) -> list[list[Neighbour]]:
+    """For every image the rows of the feature table that are most like it; none without a table."""
+    if settings.features_uri is None:
+        return [[] for _ in pixels]
+    table = open_features(settings.features_uri, bundle_digest=bundle.digest, labels=classifier.labels)
+    return nearest_rows(table, classifier.features(pixels), classifier.labels, most=_NEIGHBOURS)
+
+
+def _like(neighbour: Neighbour) -> Alike:
+    return Alike(
+        name=f"{neighbour.input_file}, row {neighbour.input_row}",
+        label=neighbour.label,
+        similarity=neighbour.similarity,
+        thumbnail=neighbour.thumbnail,
+    )
+
+
+def _likeliest(answers: Answers, row: int, classifier: Classifier) -> tuple[tuple[str, float], ...]:
+    """The likeliest labels of a row; its own has its own confidence, the others their probability."""
+    probabilities = answers.probabilities[row].copy()
+    own = int(answers.label_ids[row])
+    probabilities[own] = 1.0
+    order = np.argsort(-probabilities, kind="stable")[:_LIKELIEST]
+    probabilities[own] = answers.confidences[row]
+    return tuple((classifier.labels[label], float(probabilities[label])) for label in order)
 
 
 def _rows(settings: ExplainSettings, classifier: Classifier) -> Iterator[_Found]:
@@ -109,13 +149,16 @@ def _rows(settings: ExplainSettings, classifier: Classifier) -> Iterator[_Found]
         except NotFoundError as error:
             raise CatalogueError(f"There is no image {uri}.") from error
         return
+    names, prefixes = settings.columns, settings.image_prefixes
     if uri not in NAMED_SOURCES and not uri.endswith(".parquet") and (commit := read_commit(open_store(uri))):
-        uri = commit.facts["catalogue_uri"]
+        plan = Plan.from_json(open_store(uri).get(f"plan/{commit.plan_id}.json"))
+        uri, prefixes = commit.facts["catalogue_uri"], prefixes or tuple(plan.promises["image_prefixes"])
+        names = ColumnNames(id=plan.columns["id"], image=plan.columns["image"], label=plan.columns["label"])
     wanted, ids = set(settings.rows), set(settings.ids)
     if not wanted and not ids:
         wanted = set(range(settings.num_rows))
     first = 0
-    for file, batch in open_rows(uri, settings.columns).batches():
+    for file, batch in open_rows(uri, names, image_prefixes=prefixes).batches():
         truth = true_label_ids(batch, classifier.labels)
         names = batch.ids.to_pylist()
         for position, name in enumerate(names):

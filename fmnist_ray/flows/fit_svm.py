@@ -12,7 +12,7 @@ import numpy as np
 
 from fmnist_ray.bundle.card import model_card
 from fmnist_ray.bundle.decisions import with_svm_scores
-from fmnist_ray.bundle.format import CARD, GOLDEN, GRAPH, HELDOUT, SVM, Bundle, check_free, read_bundle, write_bundle
+from fmnist_ray.bundle.format import CARD, GOLDEN, GRAPH, SVM, Bundle, check_free, read_bundle, write_bundle
 from fmnist_ray.bundle.golden import golden_images, svm_tolerance, write_golden
 from fmnist_ray.bundle.head_graph import join_head
 from fmnist_ray.bundle.runtimes import OpenVinoRuntime
@@ -175,7 +175,7 @@ def _write(
         GRAPH: graph,
         SVM: head.to_bytes(),
         GOLDEN: write_golden(images, scores.logits, scores.svm),
-        CARD: model_card(spec, heldout=HELDOUT in bundle.files),
+        CARD: model_card(spec, bundle.files),
     }
     return write_bundle(open_store(settings.out_uri), spec, with_svm_scores(files, head))
 

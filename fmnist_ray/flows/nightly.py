@@ -1,4 +1,4 @@
-"""A night: the catalogue of a date is classified into the folder of that date, and published once it is committed.
+"""A night: the catalogue of a date is classified into its folder, compared with the nights before, and published.
 
 Starting it twice or late is safe: the same night resumes or finds its work done, and the pointer only moves to newer
 dates.
@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from fmnist_ray.catalogue.commit import read_plan
-from fmnist_ray.catalogue.nights import Night, newest_night, night_uri, publish_night
+from fmnist_ray.catalogue.nights import Night, newest_night, night_uri, publish_night, published_dates
 from fmnist_ray.config.nightly import DATE_PLACE, NightlySettings
+from fmnist_ray.errors import RefusedError
 from fmnist_ray.flows.classify import RunSummary, classify
+from fmnist_ray.flows.drift import DriftSummary, write_night_drift
 from fmnist_ray.flows.rounds import Executor
 from fmnist_ray.store import open_store
 
@@ -30,6 +32,12 @@ class NightSummary:
     previous_date: str | None
     """The published night before this one."""
     run: RunSummary
+    verdict: str
+    """What the drift report says of the night."""
+    alarms: tuple[str, ...]
+    """What differs from the nights before, a sentence each."""
+    drift_uri: str | None
+    """The page of the drift report; None for a night that is the first."""
 
 
 def nightly(
@@ -38,9 +46,11 @@ def nightly(
     *,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> NightSummary:
-    """Classify and publish the night of `settings.date`; what the night before has classified is carried over.
+    """Classify the night of `settings.date`, write its drift report, and publish it; what the night before has
+    classified is carried over.
 
-    Raises what `classify` does; then nothing is published.
+    Raises what `classify` does, and `RefusedError` for a night with an alarm under `settings.gate`; then nothing is
+    published.
     """
     date = settings.date.isoformat()
     root = open_store(settings.root_uri)
@@ -52,6 +62,9 @@ def nightly(
     )
     run = classify(run_settings, open_executor, on_progress=on_progress)
     previous = newest_night(root, before=date)
+    drift = write_night_drift(settings.root_uri, date, reference_uri=settings.reference_uri)
+    if settings.gate and drift is not None and drift.report.alarms and date not in published_dates(root):
+        raise RefusedError(_held_back(date, drift))
     night = Night(
         date=date,
         plan_id=run.plan_id,
@@ -67,6 +80,17 @@ def nightly(
         newest_date=newest.date,
         previous_date=None if previous is None else previous.date,
         run=run,
+        verdict="The first night: there is nothing to compare it with" if drift is None else drift.report.verdict,
+        alarms=() if drift is None else tuple(drift.report.alarms),
+        drift_uri=None if drift is None else drift.report_uri,
+    )
+
+
+def _held_back(date: str, drift: DriftSummary) -> str:
+    causes = "; ".join(drift.report.alarms[:3])
+    return (
+        f"Night {date} is classified but not published. {drift.report.verdict} ({causes}); see {drift.report_uri}. "
+        "The same command without --gate publishes it."
     )
 
 

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from fmnist_ray.catalogue.build_pixels import pixels_batch
 from fmnist_ray.catalogue.columns import Columns
+from fmnist_ray.catalogue.fetch import ImageFetcher
 from fmnist_ray.catalogue.plan import InputFile, Shard
 from fmnist_ray.catalogue.reader import RowBatch, inspect_inputs, list_inputs, read_rows
 from fmnist_ray.config.classify import ColumnNames
+from fmnist_ray.config.images import ImageLimits
 from fmnist_ray.datasets.fashion_mnist import Split, load_split
 from fmnist_ray.errors import SettingError
 from fmnist_ray.flows.build import NAMED_SOURCES
@@ -35,22 +37,26 @@ class RowSource:
     inputs: tuple[InputFile, ...]
     split: Split | None
     """A split of Fashion-MNIST instead of files."""
+    image_prefixes: tuple[str, ...]
+    """Places below which images may lie that cells name."""
 
     def batches(self) -> Iterator[tuple[str, RowBatch]]:
-        """Name of the file, and the next of its rows."""
+        """Name of the file, and the next of its rows; images that cells name are fetched."""
         if self.split is not None:
             for batch in _split_batches(self.split):
                 yield self.name, batch
             return
         assert self.store is not None
+        fetcher = ImageFetcher(self.store.uri, self.image_prefixes, max_bytes=ImageLimits().max_bytes)
         for number, file in enumerate(self.inputs):
             shard = Shard(id="", file=number, start=0, stop=file.num_rows)
-            for batch in read_rows(self.store, file, shard, self.columns):
+            for batch in fetcher.fetched(read_rows(self.store, file, shard, self.columns)):
                 yield file.key, batch
 
 
-def open_rows(uri: str, names: ColumnNames | None = None) -> RowSource:
-    """The rows of the catalogue at `uri`, or of `fashion-mnist-train` or `fashion-mnist-test`.
+def open_rows(uri: str, names: ColumnNames | None = None, *, image_prefixes: tuple[str, ...] = ()) -> RowSource:
+    """The rows of the catalogue at `uri`, or of `fashion-mnist-train` or `fashion-mnist-test`. Images that its cells
+    name may lie below `image_prefixes`; without any, in the catalogue's own place.
 
     Raises `CatalogueError` where there is no catalogue or it lacks a column, `SourceError` where Fashion-MNIST can't
     be had.
@@ -61,11 +67,21 @@ def open_rows(uri: str, names: ColumnNames | None = None) -> RowSource:
             raise SettingError(f"{uri} has no column {names.keep[0]!r}: it has images and labels only.")
         columns = Columns(id="product_id", image="image", label="label", keep=())
         num_rows = len(load_split(split)[1])
-        return RowSource(name=uri, num_rows=num_rows, columns=columns, store=None, inputs=(), split=split)
+        return RowSource(
+            name=uri, num_rows=num_rows, columns=columns, store=None, inputs=(), split=split, image_prefixes=()
+        )
     store, infos = list_inputs(uri)
-    inputs, columns = inspect_inputs(store, infos, names)
+    inputs, columns = inspect_inputs(store, infos, names, fetches=True)
     num_rows = sum(file.num_rows for file in inputs)
-    return RowSource(name=uri, num_rows=num_rows, columns=columns, store=store, inputs=tuple(inputs), split=None)
+    return RowSource(
+        name=uri,
+        num_rows=num_rows,
+        columns=columns,
+        store=store,
+        inputs=tuple(inputs),
+        split=None,
+        image_prefixes=image_prefixes,
+    )
 
 
 def true_label_ids(batch: RowBatch, labels: Labels) -> NDArray[np.int64]:

@@ -19,6 +19,7 @@ from fmnist_ray.catalogue.writer import ShardTables, encode_table
 from fmnist_ray.config.classify import Table
 from fmnist_ray.decisions.columns import read_judgements
 from fmnist_ray.decisions.counts import count_judgements
+from fmnist_ray.flows.contradictions import Contradictions
 from fmnist_ray.images.digest import DIGEST_BYTES, image_digests
 from fmnist_ray.images.thumbnail import thumbnail
 from fmnist_ray.labels import known_label_ids, label_index
@@ -54,6 +55,7 @@ class ShardRows:
             kept=columns.keep,
         )
         self._samples = samples
+        self._contradictions = Contradictions(file.key, labels, classifier.limits)
         self._earlier = earlier
 
     def add(self, rows: RowBatch) -> None:
@@ -70,8 +72,9 @@ class ShardRows:
         started = time.perf_counter()
         self._tables.add(rows, answers, digests=digests, carried=carried, truth=truth)
         self._count(rows, answers, truth)
-        self._count_carried(carried, truth)
+        self._count_carried(rows, carried, truth)
         self._sample(rows, answers, truth)
+        self._contradictions.add(rows, answers.positions, answers.label_ids, answers.confidences, truth)
         self.statistics.add_seconds("write_s", time.perf_counter() - started)
 
     def encode(self, *, num_rows: int) -> dict[str, tuple[bytes, int]]:
@@ -83,6 +86,8 @@ class ShardRows:
                 sample["thumbnail"] = thumbnail(sample.pop("cell"), limits)
             table = pa.Table.from_pylist(samples, SAMPLES)
             tables["samples"] = encode_table(table), len(table)
+        if "predictions" in tables and (contradictions := self._contradictions.encode()):
+            tables["contradictions"] = contradictions
         return tables
 
     def _count(self, rows: RowBatch, answers: CellAnswers, truth: NDArray[np.int64] | None) -> None:
@@ -100,10 +105,11 @@ class ShardRows:
         for step in ("prepare_s", "score_s", "decide_s"):
             statistics.add_seconds(step, getattr(answers, step))
 
-    def _count_carried(self, carried: Carried, truth: NDArray[np.int64] | None) -> None:
+    def _count_carried(self, rows: RowBatch, carried: Carried, truth: NDArray[np.int64] | None) -> None:
         statistics, known = self.statistics, None if truth is None else truth[carried.positions]
         label_ids, confidences = (carried.answers.column(name).to_numpy() for name in ("label_id", "confidence"))
         statistics.add_predictions(label_ids, confidences, known)
+        self._contradictions.add(rows, carried.positions, label_ids, confidences, truth)
         statistics.num_carried += len(carried.positions)
         if self._classifier.spec.heads is not None:
             cells = (carried.answers.column(name).to_pylist() for name in ("cnn_label", "svm_label"))

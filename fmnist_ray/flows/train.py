@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 
 from fmnist_ray.bundle.card import model_card
 from fmnist_ray.bundle.decisions import heldout_files
-from fmnist_ray.bundle.format import CARD, GOLDEN, GRAPH, WEIGHTS, BundleSpec, check_free, write_bundle
+from fmnist_ray.bundle.format import (
+    CARD,
+    GOLDEN,
+    GRAPH,
+    HELDOUT,
+    HISTORY,
+    WEIGHTS,
+    BundleSpec,
+    check_free,
+    write_bundle,
+)
 from fmnist_ray.bundle.golden import write_golden
 from fmnist_ray.bundle.runtimes import OpenVinoRuntime, Scores
 from fmnist_ray.config.classify import HeadName
@@ -33,6 +43,7 @@ from fmnist_ray.networks.export import export_onnx, export_weights
 from fmnist_ray.networks.job import Report, TrainingJob, bundle_architecture, join_networks
 from fmnist_ray.networks.network import Network
 from fmnist_ray.networks.recipes import find_recipe
+from fmnist_ray.reports.learning import learning_history
 from fmnist_ray.store import open_store, split_uri
 
 NUM_GOLDEN = 300
@@ -96,7 +107,8 @@ def train(
         GRAPH: graph,
         WEIGHTS: export_weights(network),
         GOLDEN: write_golden(images, answers.validation.logits[:NUM_GOLDEN]),
-        CARD: model_card(spec),
+        HISTORY: learning_history([state.record["history"] for state in states], _kept_epochs(states)),
+        CARD: model_card(spec, (HELDOUT, HISTORY)),
         **heldout_files(answers.validation, data.validation.pixels, data.validation.labels),
     }
     digest = write_bundle(out, spec, files)
@@ -176,16 +188,21 @@ def _png(image: NDArray[np.uint8]) -> bytes:
     return encode_png(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
 
 
+def _kept_epochs(states: list[TrainState]) -> list[int]:
+    """Of each network, the epoch whose weights were kept."""
+    records = (state.record for state in states)
+    return [record["best"][0] if record["best"] else len(record["history"]) for record in records]
+
+
 def _provenance(
     settings: TrainSettings, states: list[TrainState], *, command: str, recipe: str | None
 ) -> dict[str, Any]:
     records = [state.record for state in states]
-    kept = [record["best"][0] if record["best"] else len(record["history"]) for record in records]
     return {
         "command": command,
         "recipe": recipe or "none",
         "epochs": ", ".join(str(len(record["history"])) for record in records),
-        "kept_epoch": ", ".join(map(str, kept)),
+        "kept_epoch": ", ".join(map(str, _kept_epochs(states))),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in ("fmnist-ray", "torch", "ray")},
         "settings": settings.to_dict(),

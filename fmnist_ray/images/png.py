@@ -98,7 +98,7 @@ def _walk(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         length, kind = struct.unpack_from(">I4s", data, start)
         end = start + 12 + length
         if end > len(data):
-            raise ImageRejected(Reason.TRUNCATED, f"the PNG ends within its {kind!r} chunk")
+            raise ImageRejected(Reason.TRUNCATED, f"the PNG ends within its {kind.decode('latin-1')} chunk")
         if kind not in _WANTED:
             continue
         content = data[start + 8 : end - 4]

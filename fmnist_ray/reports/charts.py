@@ -13,6 +13,10 @@ from typing import Any
 
 HISTOGRAM_HEIGHT = 190
 SQUARE_HEIGHT = 280
+SMALL_HEIGHT = 96
+_MUTED = (
+    *("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#777777"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +122,8 @@ class LineChart:
     """Lines over two axes; `paths` lie in a box of 100 x 100 that the page stretches."""
 
     paths: tuple[str, ...]
+    dots: str
+    """A path of points that are marked"""
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     height: int
@@ -128,15 +134,17 @@ def line_chart(
     *,
     x_ticks: Sequence[float],
     y_ticks: Sequence[float],
-    x_root: bool = False,
+    dots: Sequence[tuple[float, float]] = (),
+    x_log: bool = False,
     height: int = 240,
 ) -> LineChart:
-    """Lines through points (x, y); each axis spans its ticks, and `x_root` gives the left end of its axis more room,
-    by the square root."""
+    """Lines through points (x, y), and `dots`; each axis spans its ticks. With `x_log` the horizontal one is
+    logarithmic, and what lies left of its first tick is drawn there."""
 
     def across(value: float) -> float:
-        share = (value - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
-        return round(100 * (math.sqrt(max(share, 0)) if x_root else share), 2)
+        low, high = x_ticks[0], x_ticks[-1]
+        share = math.log(max(value, low) / low, high / low) if x_log else (value - low) / (high - low)
+        return round(100 * share, 2)
 
     def down(value: float) -> float:
         share = (value - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
@@ -146,9 +154,35 @@ def line_chart(
         paths=tuple(
             "M" + "L".join(f"{across(x):g} {down(y):g}" for x, y in zip(xs, ys, strict=True)) for xs, ys in lines
         ),
+        dots="".join(f"M{across(x):g} {down(y):g}h0" for x, y in dots),
         x_ticks=tuple(Tick(at=across(value), value=value) for value in x_ticks),
         y_ticks=tuple(Tick(at=round(down(value) * height / 100, 1), value=value) for value in y_ticks),
         height=height,
+    )
+
+
+def roc_chart(curves: Sequence[Mapping[str, Any]], *, small: bool = False) -> LineChart:
+    """ROC curves of classes (`curves.ClassCurves` as dictionaries) on a logarithmic axis of false alarms: what a good
+    classifier does happens below 1 %."""
+    return line_chart(
+        [(entry["roc"]["x"], entry["roc"]["y"]) for entry in curves],
+        x_ticks=[0.0001, 0.01, 1] if small else [0.0001, 0.001, 0.01, 0.1, 1],
+        y_ticks=[0, 0.5, 1] if small else [0, 0.25, 0.5, 0.75, 1],
+        x_log=True,
+        height=SMALL_HEIGHT if small else 240,
+    )
+
+
+def precision_recall_chart(
+    curves: Sequence[Mapping[str, Any]], among: Sequence[Mapping[str, Any]], *, small: bool = False
+) -> LineChart:
+    """Precision-recall curves of classes; the axis of precision starts at a half where all those `among` allow it."""
+    bottom = 0.5 if min(entry["average_precision"] for entry in among) > 0.8 else 0.0
+    return line_chart(
+        [(entry["precision_recall"]["x"], entry["precision_recall"]["y"]) for entry in curves],
+        x_ticks=[0, 0.5, 1] if small else [0, 0.25, 0.5, 0.75, 1],
+        y_ticks=[bottom, (1 + bottom) / 2, 1],
+        height=SMALL_HEIGHT if small else 240,
     )
 
 
@@ -157,6 +191,12 @@ def round_ticks(top: float, most: int = 6) -> list[float]:
     step = 10.0 ** math.floor(math.log10(top)) if top > 0 else 1.0
     step = next(unit for share in (0.1, 0.2, 0.5, 1, 2, 5) if top <= (unit := share * step) * (most - 1))
     return [round(step * number, 10) for number in range(max(1, math.ceil(top / step - 1e-9)) + 1)]
+
+
+def class_colour(number: int, count: int) -> str:
+    """The colour of one class of so many: of those that most colour-blind people tell apart (Tol's muted scheme), or
+    as many hues as there are classes, neighbours of unlike lightness."""
+    return _MUTED[number] if count <= len(_MUTED) else f"hsl({360 * number // count} 60% {42 + 20 * (number % 2)}%)"
 
 
 def sparkline(counts: Sequence[int]) -> str:

@@ -1,6 +1,7 @@
 """Is tonight like the nights before? Effect sizes with limits, and evidence that may be looked at every night.
 
-Everything watched is a share: of each class, of unsure predictions, of each reject reason, of each band of brightness.
+Everything watched is a share: of each class, of unsure predictions, of each reject reason, of each band of brightness,
+of photos that are like no class or unusable, and of rows whose category in the catalogue contradicts the photo.
 An alarm needs two things at once. The share must have moved by more than its limit, so that a million rows don't make
 every trifle an alarm. And the evidence that it moved at all must pass a level that chance passes, over all nights
 together, at most one time in twenty, so that a thousand rows don't either.
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from fmnist_ray.labels import Labels
 from fmnist_ray.reports.evidence import e_values
 from fmnist_ray.reports.statistics import NUM_BRIGHTNESS_BINS, NUM_CONFIDENCE_BINS, RunStatistics
-from fmnist_ray.schema import Reason
+from fmnist_ray.schema import PHOTO_PROBLEMS, Reason
 
 FALSE_ALARM_RATE = 0.05
 """Chance of any alarm ever, while nothing changes."""
@@ -30,6 +31,8 @@ MIN_ROWS = 300
 """Fewer rows tonight, or before, are too little data to judge."""
 UNSURE = 0.8
 """Predictions below this confidence are unsure."""
+PHOTO_ALARMS = ("novel", *PHOTO_PROBLEMS)
+"""Like no class, or with something wrong."""
 NUM_BANDS = 16
 """Equal bands of brightness."""
 
@@ -72,8 +75,13 @@ LIMITS = {
     "confidence": Limit(points=0.05),
     "rejects": Limit(points=0.01, factor=_FACTOR, upward_only=True),
     "brightness": Limit(points=0.02, factor=_FACTOR),
+    "photos": Limit(points=0.01, factor=_FACTOR, upward_only=True),
+    "categories": Limit(points=0.02, factor=1.25, upward_only=True),
 }
 """What is watched, by kind."""
+
+_OPTIONAL = ("photos", "categories")
+"""Kinds that not every run has counts of: they take held-out rows in the bundle, and labels in the catalogue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +148,8 @@ class DriftWatch:
         """The verdict on the next night."""
         self._num_nights += 1
         before, now = _cells(self._past, self._labels), _cells(tonight, self._labels)
-        kinds = tuple(self._judge(kind, before[kind], now[kind]) for kind in LIMITS)
+        known = (kind for kind in LIMITS if kind not in _OPTIONAL or now[kind].total)
+        kinds = tuple(self._judge(kind, before[kind], now[kind]) for kind in known)
         verdict = NightVerdict(num_rows=tonight.num_rows, num_rows_before=self._past.num_rows, kinds=kinds)
         if not verdict.alarms:
             self._past.merge(tonight)
@@ -175,6 +184,14 @@ class DriftWatch:
             for name, old, new, moved, found in columns
         )
         return KindVerdict(kind=kind, state=state, evidence=process, needed=needed, changes=changes)
+
+
+def watched_shares(statistics: RunStatistics, labels: Labels) -> dict[str, dict[str, float]]:
+    """Everything that is watched of a night, by kind and name, as shares; a kind of which nothing is known is empty."""
+    return {
+        kind: dict(zip(cells.names, (cells.counts / cells.total).tolist(), strict=True)) if cells.total else {}
+        for kind, cells in _cells(statistics, labels).items()
+    }
 
 
 def judge_nights(reference: RunStatistics, nights: Sequence[RunStatistics], labels: Labels) -> tuple[NightVerdict, ...]:
@@ -214,5 +231,15 @@ def _cells(statistics: RunStatistics, labels: Labels) -> dict[str, _Counted]:
             names=tuple(f"{width * band} to {width * (band + 1)}" for band in range(NUM_BANDS)),
             counts=bands,
             total=int(bands.sum()),
+        ),
+        "photos": _Counted(
+            names=PHOTO_ALARMS,
+            counts=np.array([statistics.decisions[f"alarm/{name}"] for name in PHOTO_ALARMS], np.int64),
+            total=sum(rows for name, rows in statistics.decisions.items() if name.removeprefix("set/").isdigit()),
+        ),
+        "categories": _Counted(
+            names=("contradicted",),
+            counts=np.array([statistics.num_labelled - np.trace(statistics.label_confusion)], np.int64),
+            total=statistics.num_labelled,
         ),
     }

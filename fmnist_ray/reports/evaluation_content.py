@@ -40,6 +40,10 @@ class EvaluationFacts:
     """Of these, rows without a label that the bundle knows; they count for nothing here."""
     num_rejects: int
     """Labelled rows whose image can't be used."""
+    training_uri: str | None
+    """What rows were looked up in for near duplicates."""
+    similarity: float
+    """Correlation from which on two images are near duplicates."""
     against_uri: str | None
     against_digest: str | None
     evaluated_at: str
@@ -113,9 +117,11 @@ def evaluation_content(
     kinds: Mapping[str, Sequence[str]],
     corruptions: CorruptionTable | None = None,
     against: ScoredRows | None = None,
+    learning: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything that `evaluation.json` and the page say. `kinds` gives, for each way to slice the rows, the value of
-    every row; `against` has another bundle's answers to the same rows."""
+    every row; `against` has another bundle's answers to the same rows, `learning` the curves of
+    `learning_content`."""
     statistics = RunStatistics.empty(len(labels))
     statistics.add_predictions(rows.label_ids, rows.confidences, rows.truth)
     evaluation = evaluate(statistics)
@@ -137,6 +143,7 @@ def evaluation_content(
         "risk_coverage": dataclasses.asdict(risk_coverage(rows.confidences, rows.correct)),
         "slices": [dataclasses.asdict(found) for found in slice_accuracy(kinds, rows.correct)],
         "corruptions": None if corruptions is None else corruption_content(corruptions),
+        "learning": learning,
         "comparison": None if against is None else _comparison(rows, against, labels, pictured),
         "galleries": {
             "surest_mistakes": pictured.surest_mistakes.first(24),

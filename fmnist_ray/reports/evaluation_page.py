@@ -6,7 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from fmnist_ray.reports import charts, formats
+from fmnist_ray.reports import formats
+from fmnist_ray.reports.evaluation_figures import evaluation_figures, risk_chart
+from fmnist_ray.reports.learning import learning_charts
 from fmnist_ray.reports.page import render
 
 
@@ -21,7 +23,7 @@ class EvaluationReport:
         return {
             "evaluation.json": self.to_json(),
             "evaluation.md": self.to_markdown().encode(),
-            **{f"charts/{name}.svg": figure for name, figure in self.figures().items()},
+            **{f"charts/{name}.svg": figure for name, figure in evaluation_figures(self.content).items()},
             "evaluation.html": self.to_html(),
         }
 
@@ -31,52 +33,25 @@ class EvaluationReport:
 
     def to_html(self) -> bytes:
         """One self-contained page."""
-        return render("evaluate.html.j2", report=self.content, risk_chart=risk_chart)
+        return render("evaluate.html.j2", report=self.content, risk_chart=risk_chart, learning_charts=learning_charts)
 
-    def figures(self) -> dict[str, bytes]:
-        """Each chart as an SVG of its own, for papers, by its name."""
-        found = {"risk_coverage": risk_chart(self.content)}
-        curves = [entry["curves"] for entry in self.content["classes"] if entry["curves"]]
-        if curves:
-            found["roc"] = charts.line_chart(
-                [(entry["roc"]["x"], entry["roc"]["y"]) for entry in curves],
-                x_ticks=[0, 0.05, 0.2, 0.5, 1],
-                y_ticks=[0, 0.25, 0.5, 0.75, 1],
-                x_root=True,
-            )
-            found["precision_recall"] = charts.line_chart(
-                [(entry["precision_recall"]["x"], entry["precision_recall"]["y"]) for entry in curves],
-                x_ticks=[0, 0.25, 0.5, 0.75, 1],
-                y_ticks=[0, 0.25, 0.5, 0.75, 1],
-            )
-        titles = {
-            "risk_coverage": ("share of rows accepted, surest first", "share of these that is wrong"),
-            "roc": ("share of other classes' rows taken for it, square-root scale", "share of its rows found"),
-            "precision_recall": ("share of its rows found (recall)", "share that is right (precision)"),
-        }
-        figures = {
-            name: render("figure.svg.j2", chart=chart, x_title=titles[name][0], y_title=titles[name][1])
-            for name, chart in found.items()
-        }
-        dots = charts.reliability(self.content["evaluation"]["reliability"])
-        return {**figures, "reliability": render("reliability.svg.j2", dots=dots, height=charts.SQUARE_HEIGHT)}
+    def scalars(self) -> dict[str, float]:
+        """The figures by name, for a tracker."""
+        content, evaluation = self.content, self.content["evaluation"]
+        figures = {name: evaluation[name] for name in ("accuracy", "macro_f1", "expected_calibration_error")}
+        figures |= {"log_loss": content["log_loss"], "brier": content["brier"]}
+        for entry in evaluation["classes"]:
+            for name in ("precision", "recall", "f1"):
+                if entry[name] is not None:
+                    figures[f"{name}/{entry['label']}"] = entry[name]
+        if content["corruptions"]:
+            figures["corrupted_accuracy"] = content["corruptions"]["mean"]
+            figures |= {f"corrupted/{row['name']}": row["mean"] for row in content["corruptions"]["rows"]}
+        return figures
 
     def to_markdown(self) -> str:
         """A summary for terminals and pull requests."""
         return "\n".join(_markdown(self.content)) + "\n"
-
-
-def risk_chart(content: dict[str, Any]) -> charts.LineChart:
-    """Risk against coverage, of the bundle and of the one it is compared with."""
-    curves = [content["risk_coverage"]["curve"]]
-    if content["comparison"]:
-        curves.append(content["comparison"]["against_risk_coverage"]["curve"])
-    top = max(max(curve["y"][len(curve["y"]) // 20 :]) for curve in curves)
-    return charts.line_chart(
-        [(curve["x"], curve["y"]) for curve in curves],
-        x_ticks=[0, 0.25, 0.5, 0.75, 1],
-        y_ticks=charts.round_ticks(max(top, 0.01)),
-    )
 
 
 def _markdown(content: dict[str, Any]) -> list[str]:

@@ -27,6 +27,18 @@ class HeatMap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alike:
+    """A labelled row that the network sees much like an image."""
+
+    name: str
+    label: str | None
+    similarity: float
+    """Cosine of the angle between the two rows' features."""
+    thumbnail: bytes | None = field(repr=False)
+    """PNG"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
     """One image with its answer and its maps."""
 
@@ -34,8 +46,12 @@ class Explained:
     label: str
     true_label: str | None
     confidence: float
+    likeliest: tuple[tuple[str, float], ...]
+    """A few labels with their probabilities, the likeliest first."""
     picture: bytes = field(repr=False)
     maps: tuple[HeatMap, ...]
+    neighbours: Sequence[Alike] = ()
+    """The most alike first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +71,8 @@ class ExplainReport:
         """One self-contained page."""
         return render("explain.html.j2", report=self.content, picture=self._picture)
 
-    def _picture(self, name: str) -> Picture | None:
-        return embedded_picture(self.pictures[name])
+    def _picture(self, name: str | None) -> Picture | None:
+        return None if name is None else embedded_picture(self.pictures[name])
 
 
 def explain_report(
@@ -68,8 +84,10 @@ def explain_report(
     program_version: str,
     filters: bytes | None,
     activations: bytes | None,
+    features_uri: str | None = None,
 ) -> ExplainReport:
-    """The report of some images; `filters` and `activations` are PNGs of the network's first layer."""
+    """The report of some images; `filters` and `activations` are PNGs of the network's first
+    layer, and `features_uri` is where neighbours were looked for."""
     pictures: dict[str, bytes] = {}
     entries = []
     for number, row in enumerate(explained):
@@ -80,14 +98,24 @@ def explain_report(
             heat, overlay = f"{stem}-{found.method}.png", f"{stem}-{found.method}-overlay.png"
             pictures |= {heat: found.heat, overlay: found.overlay}
             maps.append({"method": found.method, "heat": heat, "overlay": overlay})
+        neighbours = []
+        for place, alike in enumerate(row.neighbours):
+            name = None if alike.thumbnail is None else f"{stem}-alike-{place}.png"
+            if name is not None and alike.thumbnail is not None:
+                pictures[name] = alike.thumbnail
+            neighbours.append(
+                {"name": alike.name, "label": alike.label, "similarity": alike.similarity, "picture": name}
+            )
         entries.append(
             {
                 "name": row.name,
                 "label": row.label,
                 "true_label": row.true_label,
                 "confidence": row.confidence,
+                "likeliest": [{"label": label, "probability": value} for label, value in row.likeliest],
                 "picture": f"{stem}.png",
                 "maps": maps,
+                "neighbours": neighbours,
             }
         )
     layer = {"filters": filters, "activations": activations}
@@ -97,6 +125,7 @@ def explain_report(
         "bundle_uri": bundle_uri,
         "bundle_digest": bundle_digest,
         "data_uri": data_uri,
+        "features_uri": features_uri,
         "program_version": program_version,
         "images": entries,
         "first_layer": {name: None if data is None else f"{name}.png" for name, data in layer.items()},

@@ -41,6 +41,16 @@ def share(value: float) -> str:
     return f"{100 * value:g}{THIN}%"
 
 
+def plain(value: float) -> str:
+    """A number on an axis as short as it can be: 20, 0.5, 1.25."""
+    return f"{value:,g}"
+
+
+def compact(value: float) -> str:
+    """A count on an axis: 500, 20,000, 2 M."""
+    return f"{value / 1e6:g}{THIN}M" if value >= 1e6 else f"{value:,g}"
+
+
 def points(difference: float) -> str:
     """A difference of two shares in percentage points, with its sign."""
     return f"{100 * difference:+.2f}".replace("-", "\u2212")
@@ -67,8 +77,8 @@ def score(value: float | None) -> str:
 
 
 def edge(value: float) -> str:
-    """The edge of a bin of confidence: 0.98."""
-    return f"{value:.2f}"
+    """The edge of a bin: 0.98."""
+    return f"{value:.2f}".replace("-", "\u2212")
 
 
 def duration(seconds: float) -> str:

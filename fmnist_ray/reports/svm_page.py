@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_ray.labels import Labels
+from fmnist_ray.reports.charts import class_colour
 from fmnist_ray.reports.gallery import Picture, embedded_picture
 from fmnist_ray.reports.page import render
 
@@ -84,16 +85,11 @@ def _drawn_plane(look: SvmLook) -> dict[str, Any]:
         ends = [*(np.flatnonzero(np.diff(labels)) + 1).tolist(), side]
         for start, end in zip([0, *ends[:-1]], ends, strict=True):
             place = {"x": start * unit, "y": 100 - (line + 1) * unit, "width": (end - start) * unit}
-            strips.append({**place, "colour": _colour(int(labels[start]), num_labels)})
+            strips.append({**place, "colour": class_colour(int(labels[start]), num_labels)})
     dots = [
-        {"x": 100 * x, "y": 100 - 100 * y, "colour": _colour(int(label), num_labels), "label": look.labels[label]}
+        {"x": 100 * x, "y": 100 - 100 * y, "colour": class_colour(int(label), num_labels), "label": look.labels[label]}
         for (x, y), label in zip(look.points, look.label_ids, strict=False)
         if 0 <= x <= 1 and 0 <= y <= 1
     ]
-    legend = [{"label": label, "colour": _colour(number, num_labels)} for number, label in enumerate(look.labels)]
+    legend = [{"label": label, "colour": class_colour(number, num_labels)} for number, label in enumerate(look.labels)]
     return {"unit": unit, "strips": strips, "dots": dots, "legend": legend}
-
-
-def _colour(number: int, count: int) -> str:
-    """As many hues as classes, neighbours of unlike lightness."""
-    return f"hsl({360 * number // count} 60% {42 + 20 * (number % 2)}%)"

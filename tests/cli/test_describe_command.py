@@ -41,6 +41,19 @@ def test_the_sample_with_a_planted_duplicate(tmp_path: Path) -> None:
     assert "<script" not in (tmp_path / "out" / "describe.html").read_text()
 
 
+def test_a_row_without_a_label_has_no_wrong_one(tmp_path: Path) -> None:
+    table = pq.read_table(sample_catalogue_path())
+    labels = [None if row % 3 == 0 else FASHION_MNIST[label] for row, label in enumerate(table["label"].to_pylist())]
+    columns = {"product_id": table["product_id"], "image": table["image"], "label": labels}
+    pq.write_table(pa.table(columns), tmp_path / "data.parquet")
+    done = run(tmp_path / "data.parquet", "--out", tmp_path / "out", "--json")
+    assert done.exit_code == 0, done.output
+    content = json.loads((tmp_path / "out" / "describe.json").read_text())
+    unlabelled = {table["product_id"][row].as_py() for row in range(0, len(table), 3)}
+    assert 0 < content["num_suspects"] < 60
+    assert unlabelled.isdisjoint(entry["row"]["name"] for entry in content["suspects"])
+
+
 def test_without_labels_nothing_is_judged(tmp_path: Path) -> None:
     table = pq.read_table(sample_catalogue_path()).slice(0, 50).select(["image"])
     pq.write_table(table, tmp_path / "data.parquet")

@@ -63,6 +63,7 @@ def test_every_file_is_written_and_agrees(sliced: Path, tmp_path: Path) -> None:
     page = (tmp_path / "evaluation.html").read_text()
     assert "<script" not in page
     assert "<b>summer" not in page
+    assert "This bundle holds no learning curves" in page
     summary = (tmp_path / "evaluation.md").read_text()
     assert f"**{100 * evaluation['accuracy']:.2f}" in summary
     assert all(f"| {label} |" in summary for label in FASHION_MNIST)
@@ -101,6 +102,45 @@ def test_corruptions_are_seeded_and_hurt(tmp_path: Path) -> None:
     assert rows["flip_left_right"][0] > found[0]["clean"] - 0.1  # it was trained with flips
     assert rows["inverse"][0] < 0.5
     assert rows["rotate"][0] > rows["rotate"][4]
+
+
+def test_rows_with_a_near_duplicate_in_the_training_data_are_a_slice(sliced: Path, tmp_path: Path) -> None:
+    training = tmp_path / "training.parquet"
+    pq.write_table(pq.read_table(sample_catalogue_path()).slice(0, 300), training)
+    done = run("default", sliced, "--training", training, "--out", tmp_path, "--json")
+    assert done.exit_code == 0, done.output
+    content = json.loads((tmp_path / "evaluation.json").read_text())
+    rows = {entry["value"]: entry["num_rows"] for entry in content["slices"] if entry["kind"].startswith("Near dup")}
+    assert sum(rows.values()) == 998
+    assert 298 <= rows["yes"] < 310
+    assert content["facts"]["training_uri"] == str(training)
+
+
+def test_trackers_get_the_figures_too(tmp_path: Path) -> None:
+    small = tmp_path / "small.parquet"
+    pq.write_table(pq.read_table(sample_catalogue_path()).slice(0, 100), small)
+    done = run("default", small, "--track", "tensorboard", "--out", tmp_path / "out", "--json")
+    assert done.exit_code == 0, done.output
+    (events,) = tmp_path.glob("out/tensorboard/evaluation-*/events*")
+    assert b"accuracy" in events.read_bytes()
+    assert b"recall/Ankle_boot" in events.read_bytes()
+    unknown = run("default", small, "--track", "paper", "--out", tmp_path / "none")
+    assert (unknown.exit_code, (tmp_path / "none" / "evaluation.html").exists()) == (2, False)
+
+
+def test_images_that_the_catalogue_names_are_read_where_that_is_allowed(tmp_path: Path) -> None:
+    table = pq.read_table(sample_catalogue_path()).slice(0, 40)
+    photos, data = tmp_path / "photos", tmp_path / "data"
+    photos.mkdir()
+    data.mkdir()
+    for row, image in enumerate(table["image"].to_pylist()):
+        (photos / f"{row}.png").write_bytes(image)
+    places = [str(photos / f"{row}.png") for row in range(40)]
+    pq.write_table(pa.table({"image": places, "label": table["label"]}), data / "named.parquet")
+    assert run("default", data, "--out", tmp_path / "out").exit_code == 2
+    done = run("default", data, "--images", photos, "--out", tmp_path / "out", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["num_labelled"] == 40
 
 
 def test_what_can_not_be_evaluated_exits_with_2(sliced: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -50,6 +51,31 @@ def test_rows_of_a_run_by_id(tiny_bundle: Path, tmp_path: Path, in_process: type
     assert [image["name"] for image in json.loads(done.stdout)["images"]] == [wanted]
     assert not (tmp_path / "why" / "filters.png").exists()  # occlusion looks at no weight
     assert run(*arguments[:3], "no such id", *arguments[4:]).exit_code == 2
+
+
+def test_the_most_alike_rows_of_a_feature_table(tiny_bundle: Path, tmp_path: Path, in_process: type[Any]) -> None:
+    settings = ClassifySettings(
+        catalogue_uri=str(sample_catalogue_path()),
+        out_uri=str(tmp_path / "features"),
+        bundle=str(tiny_bundle),
+        table="features",
+    )
+    classify(settings, lambda: nullcontext(in_process()))
+    rows = ("--row", 7, "--row", 940, "--method", "occlusion", "--features", tmp_path / "features")
+    done = run(tiny_bundle, sample_catalogue_path(), *rows, "--out", tmp_path / "why", "--json")
+    assert done.exit_code == 0, done.output
+    for row, image in zip((7, 940), json.loads(done.stdout)["images"], strict=True):
+        alike = image["neighbours"]
+        assert len(alike) == 8
+        assert alike[0]["name"].endswith(f", row {row}")  # the row itself is in the table
+        assert alike[0]["similarity"] == pytest.approx(1)
+        assert alike[0]["label"] == image["true_label"]
+        values = [entry["similarity"] for entry in alike]
+        assert values == sorted(values, reverse=True)
+        assert (tmp_path / "why" / alike[3]["picture"]).is_file()
+    other = run("default", sample_catalogue_path(), *rows, "--out", tmp_path / "why")
+    assert other.exit_code == 3
+    assert "holds features of bundle" in other.stderr
 
 
 def test_one_image_file(tmp_path: Path) -> None:

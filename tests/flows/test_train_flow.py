@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fmnist_ray.bundle.classifier import load_bundle
-from fmnist_ray.bundle.format import read_bundle
+from fmnist_ray.bundle.format import HISTORY, read_bundle
 from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.errors import DivergedError, OutputTakenError, SettingError
 from fmnist_ray.flows import train as flow
@@ -18,6 +18,7 @@ from fmnist_ray.flows import training_data
 from fmnist_ray.images.encode import encode_png
 from fmnist_ray.networks.checkpoint import TrainState
 from fmnist_ray.networks.job import Report, TrainingJob, train_here
+from fmnist_ray.reports.learning import learning_content
 
 SETTINGS = TrainSettings(architecture="ann", epochs=3, batch_size=50, seed=2)
 
@@ -62,6 +63,13 @@ def test_the_bundle_proves_itself_says_how_it_was_made_and_makes_way_for_an_ense
     assert "fmnist-ray train" in card
     assert "| architecture | ann |" in card
 
+    assert "`history.json` the learning curves" in card
+    learning = learning_content(bundle.files[HISTORY])
+    assert learning is not None
+    assert (learning["num_epochs"], learning["kept_epoch"]) == (3, 3)
+    assert learning["validation_accuracy"][-1] == bundle.spec.metrics["validation_accuracy"]
+    assert learning["loss"][0] > learning["loss"][-1] > 0
+
     classifier = load_bundle(outcome.bundle_uri, runtime="cpu", num_threads=1)
     assert classifier.golden.num_rows == flow.NUM_GOLDEN
     pixels, labels = stripes(20, 3)
@@ -72,6 +80,9 @@ def test_the_bundle_proves_itself_says_how_it_was_made_and_makes_way_for_an_ense
         run(tmp_path / "bundle")
     second = run(tmp_path / "bundle", dataclasses.replace(SETTINGS, ensemble=2), replace=True)
     assert (second.architecture, second.num_parameters, second.epochs) == ("ensemble", 2 * 101_770, 6)
+    joined = learning_content(read_bundle(outcome.bundle_uri).files[HISTORY])
+    assert joined is not None
+    assert (joined["num_networks"], joined["num_epochs"], joined["kept_epoch"]) == (2, 3, None)
     assert second.test_accuracy > 0.95
     assert second.bundle_digest != outcome.bundle_digest
     assert read_bundle(outcome.bundle_uri).digest == second.bundle_digest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from fmnist_ray.reports.describe_page import (
     describe_report,
 )
 from fmnist_ray.reports.drift import judge_nights
-from fmnist_ray.reports.drift_page import DriftReport, NightFacts, drift_report
+from fmnist_ray.reports.drift_page import DriftReport, NightFacts, Pictures, drift_report
 from fmnist_ray.reports.duplicates import Pair
 from fmnist_ray.reports.evaluation_content import (
     CorruptionAccuracy,
@@ -32,9 +33,10 @@ from fmnist_ray.reports.evaluation_content import (
     evaluation_content,
 )
 from fmnist_ray.reports.evaluation_page import EvaluationReport
-from fmnist_ray.reports.explain_page import Explained, ExplainReport, HeatMap, explain_report
+from fmnist_ray.reports.explain_page import Alike, Explained, ExplainReport, HeatMap, explain_report
 from fmnist_ray.reports.gallery import Gallery
 from fmnist_ray.reports.label_errors import Suspect
+from fmnist_ray.reports.learning import learning_content, learning_history
 from fmnist_ray.reports.run_page import RunFacts, RunReport, run_report
 from fmnist_ray.reports.statistics import RunStatistics
 from fmnist_ray.schema import SAMPLES, Reason
@@ -157,6 +159,8 @@ def make_evaluation(
         num_rows=num_rows + 5,
         num_unlabelled=3,
         num_rejects=2,
+        training_uri=f"{text}train" if compared else None,
+        similarity=0.98,
         against_uri=f"{text}candidate" if compared else None,
         against_digest="cd" * 32 if compared else None,
         evaluated_at="2026-11-21T03:14:07+00:00",
@@ -184,8 +188,23 @@ def make_evaluation(
         flips={(a, b): make_gallery(labels, text=text, rows=7) for a in range(3) for b in range(3) if a != b},
     )
     kinds = {f"{text}season": [f"{text}{'summer' if row % 3 else 'winter'}" for row in range(num_rows)]}
+    epochs = [
+        {
+            "loss": 1 / (epoch + 1) + 0.2,
+            "validation_loss": 1 / (epoch + 1) + 0.1,
+            "validation_accuracy": 0.9 + epoch / 150,
+        }
+        for epoch in range(12)
+    ]
     content = evaluation_content(
-        facts, answers[0], labels, pictured, kinds=kinds, corruptions=table, against=answers[1] if compared else None
+        facts,
+        answers[0],
+        labels,
+        pictured,
+        kinds=kinds,
+        corruptions=table,
+        against=answers[1] if compared else None,
+        learning=learning_content(learning_history([epochs], [9])) if compared else None,
     )
     return EvaluationReport(content)
 
@@ -196,7 +215,9 @@ def make_night(generator: np.random.Generator, num_labels: int, *, odd: bool = F
     label_ids = generator.integers(0, num_labels, 5_000)
     if odd:
         label_ids[:2_500] = num_labels - 1
-    statistics.add_predictions(label_ids, generator.beta(2 if odd else 6, 1, 5_000))
+    truth = np.where(generator.random(5_000) < (0.2 if odd else 0.05), (label_ids + 1) % num_labels, label_ids)
+    statistics.add_predictions(label_ids, generator.beta(2 if odd else 6, 1, 5_000), truth)
+    statistics.decisions = Counter({"set/1": 5_000, "alarm/novel": 50, "alarm/blank": 400 if odd else 3})
     low = 120 if odd else 0
     statistics.add_images(generator.integers(low, low + 100, (5_000, 1), np.uint8))
     statistics.add_rejects([Reason.TRUNCATED] * (400 if odd else 20))
@@ -209,6 +230,7 @@ def make_drift(*, labels: Labels = FASHION_MNIST, text: str = "", odd: bool = Tr
     nights = [make_night(generator, len(labels), odd=odd and number == 3) for number in range(4)]
     facts = [
         NightFacts(
+            name=f"{text}2026-11-2{number}",
             out_uri=f"{text}nights/{number}",
             plan_id=f"plan-{number}",
             bundle_digest="ab" * 32 if number else "cd" * 32,
@@ -217,7 +239,14 @@ def make_drift(*, labels: Labels = FASHION_MNIST, text: str = "", odd: bool = Tr
         for number in range(4)
     ]
     verdicts = judge_nights(nights[0], nights[1:], labels)
-    return drift_report(facts, nights, verdicts, make_gallery(labels, text=text), labels)
+    gallery = make_gallery(labels, text=text)
+    pictures = Pictures(
+        gallery=gallery,
+        photos={"blank": gallery.first(10)},
+        contradictions=make_gallery(labels, text=text, wrong=True).first(24),
+        num_contradictions=31,
+    )
+    return drift_report(facts, nights, verdicts, pictures, labels)
 
 
 def make_explanation(*, labels: Labels = FASHION_MNIST, text: str = "") -> ExplainReport:
@@ -233,8 +262,13 @@ def make_explanation(*, labels: Labels = FASHION_MNIST, text: str = "") -> Expla
             label=labels[0],
             true_label=labels[number],
             confidence=0.8,
+            likeliest=((labels[0], 0.8), (labels[1], 0.1)),
             picture=png(generator, 168),
             maps=maps,
+            neighbours=[
+                Alike(name=f"{text}t-{place}", label=labels[place % 2], similarity=0.9, thumbnail=png(generator, 28))
+                for place in range(8)
+            ],
         )
         for number in range(2)
     ]
@@ -246,6 +280,7 @@ def make_explanation(*, labels: Labels = FASHION_MNIST, text: str = "") -> Expla
         program_version="0.1.0",
         filters=png(generator, 460),
         activations=png(generator, 460),
+        features_uri=f"{text}features",
     )
 
 
