@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fmnist_ray.config.images import Preparation, Style
 from fmnist_ray.errors import SettingError
 
 OPTIMISERS = ("sgd", "adam", "adamw", "adadelta")
@@ -66,11 +67,18 @@ class TrainingSource:
     """Height and width that images are prepared to, in pixels."""
     channels: int = 1
     """1 for grey, 3 for RGB."""
+    style: Style = "plain"
+    """What photos are made to look like, see `config.images.Preparation`."""
     stream: str = "auto"
     """One of `STREAMS`: whether images are read anew in each epoch; `auto` does it when they do not fit in memory."""
 
     def __post_init__(self) -> None:
         _check_choice("source.stream", self.stream, STREAMS)
+
+    @property
+    def preparation(self) -> Preparation:
+        """How its images become the network's input."""
+        return Preparation(size=self.size, channels=self.channels, style=self.style)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from fmnist_ray.catalogue.reader import inspect_inputs, list_inputs
 from fmnist_ray.catalogue.receipts import Receipt, read_receipts
 from fmnist_ray.catalogue.results import open_results
 from fmnist_ray.config.classify import ClassifySettings
-from fmnist_ray.config.images import ImageLimits
+from fmnist_ray.config.images import PREPARATION_VERSION, ImageLimits
 from fmnist_ray.decisions.counts import decisions_made
 from fmnist_ray.errors import SettingError
 from fmnist_ray.flows.budget import check_rejects
@@ -136,6 +136,7 @@ def _plan(settings: ClassifySettings, bundle: Bundle) -> Plan:
         "decisions": dataclasses.asdict(settings.promises),
         "thresholds": proven_thresholds(bundle, settings.promises, head),
         "precision": settings.precision,
+        "preparation_version": PREPARATION_VERSION,
         "limits": dataclasses.asdict(ImageLimits()),
         "image_prefixes": [open_store(prefix).uri for prefix in settings.image_prefixes],
     }
