@@ -1,4 +1,4 @@
-"""`catalogue`: build one, and see what a run would see in it."""
+"""`catalogue`: build one, see what a run would see in it, and what its photos are like."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN_LABELS = 20
 _SHOWN_REJECTS = 3
 """Most labels, and most rejects of each reason, that are listed for people; the JSON has all."""
 
-catalogue_app = typer.Typer(no_args_is_help=True, help="Build a catalogue, and check one before a run.")
+catalogue_app = typer.Typer(no_args_is_help=True, help="Build a catalogue, and look at one before a run.")
 
 
 @catalogue_app.command(
@@ -89,6 +89,42 @@ def check(
         facts = check_catalogue(catalogue, columns, [prefix for prefix in images.split(",") if prefix])
         _show(facts, output)
         output.result(dataclasses.asdict(facts))
+
+
+@catalogue_app.command(epilog="Example: fmnist-ray catalogue doctor catalogue, then open catalogue-doctor/photos.html.")
+def doctor(
+    catalogue: Annotated[str, typer.Argument(help="A Parquet file, or a folder with Parquet files below it.")],
+    out: Annotated[str, typer.Option(help="Where the page and its numbers go.")] = "catalogue-doctor",
+    bundle: options.Bundle = "default",
+    rows: Annotated[int, typer.Option(help="Rows to look at, from all over the catalogue.")] = 500,
+    image_column: options.ImageColumn = "image",
+    id_column: options.IdColumn = None,
+    images: options.Images = "",
+    json_mode: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Say what the photos are like, and what the network will see of them: a page with photos before and after."""
+    output = Output(json_mode=json_mode)
+    with failures(output, verbose=verbose):
+        from fmnist_ray.config.classify import ColumnNames, parse_names
+        from fmnist_ray.config.photos import PhotoDoctorSettings
+        from fmnist_ray.flows.photo_doctor import examine_photos
+
+        settings = PhotoDoctorSettings(
+            catalogue_uri=catalogue,
+            out_uri=out,
+            bundle=bundle,
+            columns=ColumnNames(id=id_column, image=image_column),
+            image_prefixes=parse_names(images),
+            sample_rows=rows,
+        )
+        diagnosis = examine_photos(settings)
+        report = diagnosis.report
+        output.note(f"{report.num_sampled:,} of {report.num_rows:,} rows of {catalogue}, prepared for {bundle}:")
+        for finding in report.findings:
+            output.note(f"{finding.verdict:<7}  {finding.what}: {finding.found}")
+        output.note(f"Report: {diagnosis.report_uri}")
+        output.result({"report_uri": diagnosis.report_uri, **report.to_dict()})
 
 
 def _show(facts: CatalogueFacts, output: Output) -> None:
