@@ -50,6 +50,8 @@ class RunSummary:
     num_predictions: int
     num_carried: int
     """Predictions that are those of the run that `--since` names."""
+    num_repeated: int
+    """Rows whose image is that of another row of their shard, and was looked at once with it."""
     num_rejects: int
     rejects_by_reason: dict[str, int]
     num_shards: int
@@ -206,6 +208,7 @@ def _summary(out: Store, plan: Plan, commit: Commit, *, resumed: int, elapsed_s:
         num_rows=commit.num_rows,
         num_predictions=commit.num_predictions,
         num_carried=statistics.num_carried,
+        num_repeated=statistics.num_repeated,
         num_rejects=commit.num_rejects,
         rejects_by_reason=dict(statistics.rejects_by_reason),
         decisions=decisions_made(statistics.decisions),
