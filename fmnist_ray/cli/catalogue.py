@@ -39,6 +39,9 @@ def build(
     labels: Annotated[
         str | None, typer.Option(help="Labels of idx images. Default: the file beside them, by its name.")
     ] = None,
+    by_name: Annotated[
+        bool, typer.Option("--by-name", help="Of a folder: write where the images are, instead of their bytes.")
+    ] = False,
     rows_per_file: Annotated[int, typer.Option(help="Most rows of one Parquet file.")] = 10_000,
     replace: Annotated[bool, typer.Option("--replace", help="Remove a catalogue that is in --out.")] = False,
     json_mode: options.Json = False,
@@ -55,6 +58,7 @@ def build(
             out_uri=out,
             format=None if format_ == "auto" else format_,
             labels_uri=labels,
+            by_name=by_name,
             rows_per_file=rows_per_file,
             replace=replace,
         )
@@ -66,6 +70,8 @@ def build(
         )
         if built.num_others:
             output.note(f"{built.num_others:,} files of the folder were left out: by their names they are no images.")
+        if by_name:
+            output.note(f"Runs read images below --images {source} only.")
         output.result(dataclasses.asdict(built))
 
 
