@@ -30,7 +30,7 @@ from fmnist_ray.flows.rounds import Executor, complete, num_rows
 from fmnist_ray.flows.shard import WorkerSettings
 from fmnist_ray.reports.metrics import evaluate
 from fmnist_ray.reports.statistics import RunStatistics
-from fmnist_ray.store import Store, open_store
+from fmnist_ray.store import Store, open_source, open_store
 
 _CARRIED_ANYWAY = ("image_prefixes", "since")
 """Promises that say nothing of what an image is answered."""
@@ -140,7 +140,7 @@ def _plan(settings: ClassifySettings, bundle: Bundle) -> Plan:
         "precision": settings.precision,
         "preparation_version": PREPARATION_VERSION,
         "limits": dataclasses.asdict(ImageLimits()),
-        "image_prefixes": [open_store(prefix).uri for prefix in settings.image_prefixes],
+        "image_prefixes": [open_source(prefix).uri for prefix in settings.image_prefixes],
     }
     promises["since"] = _since(settings, promises)
     return make_plan(
