@@ -20,8 +20,8 @@ def model_card(spec: BundleSpec, files: Collection[str]) -> bytes:
     lines = [
         f"# {spec.architecture}",
         "",
-        f"Classifies product photos, prepared to {preparation.size} x {preparation.size} pixels {colour}, into "
-        f"{len(spec.labels)} classes: {', '.join(spec.labels)}.",
+        f"Classifies product photos, prepared to {preparation.size} x {preparation.size} pixels {colour} in style "
+        f"{preparation.style}, into {len(spec.labels)} classes: {', '.join(spec.labels)}.",
         "",
         "## Made by",
         "",

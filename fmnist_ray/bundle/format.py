@@ -85,7 +85,7 @@ class BundleSpec:
             if version != FORMAT_VERSION:
                 raise BundleError(f"{SPEC} has format version {version}; this program reads version {FORMAT_VERSION}.")
             content["labels"] = tuple(content["labels"])
-            content["preparation"] = Preparation(**content["preparation"])
+            content["preparation"] = Preparation.from_dict(content["preparation"])
             content["curves"] = {head: Curve(**curve) for head, curve in content.get("curves", {}).items()}
             content["heads"] = HeadRule(**content["heads"]) if content.get("heads") else None
             return cls(**content)

@@ -36,9 +36,10 @@ class WrittenCatalogue:
     labelled: bool
 
 
-def catalogue_batch(ids: list[str], images: list[bytes], labels: pa.Array | None) -> pa.RecordBatch:
-    """Rows as a catalogue has them: `product_id`, `image` (encoded bytes) and, where known, `label`."""
-    columns = {PRODUCT_ID: pa.array(ids, pa.string()), IMAGE: pa.array(images, pa.binary())}
+def catalogue_batch(ids: list[str], images: list[bytes] | list[str], labels: pa.Array | None) -> pa.RecordBatch:
+    """Rows as a catalogue has them: `product_id`, `image` (encoded bytes, or places) and, where known, `label`."""
+    kind = pa.string() if images and isinstance(images[0], str) else pa.binary()
+    columns = {PRODUCT_ID: pa.array(ids, pa.string()), IMAGE: pa.array(images, kind)}
     return pa.RecordBatch.from_pydict(columns if labels is None else {**columns, LABEL: labels})
 
 
@@ -120,7 +121,7 @@ def _parquet(table: pa.Table) -> bytes:
         buffer,
         row_group_size=group_rows,
         # Encoded images do not compress, repeat or sort.
-        compression={name: "none" if name == IMAGE else "zstd" for name in table.schema.names},
+        compression={field.name: "none" if pa.types.is_binary(field.type) else "zstd" for field in table.schema},
         use_dictionary=[LABEL],
         write_page_checksum=True,
         write_statistics=[name for name in table.schema.names if name != IMAGE],

@@ -53,30 +53,31 @@ def survey_folder(store: Store) -> FolderSurvey:
     return FolderSurvey(num_images=num_images, num_others=num_others, labelled=labelled)
 
 
-def folder_batches(store: Store, survey: FolderSurvey) -> Iterator[pa.RecordBatch]:
-    """Rows of a catalogue in the order of the paths; `product_id` is the path below the folder."""
+def folder_batches(store: Store, survey: FolderSurvey, *, by_name: bool) -> Iterator[pa.RecordBatch]:
+    """Rows of a catalogue in the order of the paths; `product_id` is the path below the folder. With `by_name`, their
+    images are the places of the files, and no file is read."""
     with ThreadPoolExecutor(_THREADS) as pool:
         for infos in _chunks(store):
             keys = [info.key for info in infos]
             labels = pa.array([key.partition("/")[0] for key in keys], pa.string()) if survey.labelled else None
-            yield catalogue_batch(keys, list(pool.map(store.get, keys)), labels)
+            images = [f"{store.uri}/{key}" for key in keys] if by_name else list(pool.map(store.get, keys))
+            yield catalogue_batch(keys, images, labels)
 
 
 def _chunks(store: Store) -> Iterator[list[ObjectInfo]]:
     chunk: list[ObjectInfo] = []
+    num_bytes = 0
     for info in filter(_is_image, store.list()):
         if info.size_bytes > _MAX_FILE_BYTES:
             raise CatalogueError(
                 f"{store.uri}/{info.key} has {info.size_bytes} bytes, over the {_MAX_FILE_BYTES} that a row may hold: "
                 "remove it, or leave it out of the folder."
             )
-        if chunk and sum(one.size_bytes for one in chunk) + info.size_bytes > _BATCH_BYTES:
+        if len(chunk) == _BATCH_ROWS or (chunk and num_bytes + info.size_bytes > _BATCH_BYTES):
             yield chunk
-            chunk = []
+            chunk, num_bytes = [], 0
         chunk.append(info)
-        if len(chunk) == _BATCH_ROWS:
-            yield chunk
-            chunk = []
+        num_bytes += info.size_bytes
     if chunk:
         yield chunk
 

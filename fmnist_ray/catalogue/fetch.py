@@ -10,7 +10,7 @@ from typing import Any
 from fmnist_ray.catalogue.reader import RowBatch
 from fmnist_ray.errors import ImageRejected, NotFoundError, TooLargeError
 from fmnist_ray.schema import Reason
-from fmnist_ray.store import Store, open_store
+from fmnist_ray.store import Source, open_source, open_store
 
 _THREADS = 16
 _AHEAD = 32
@@ -28,12 +28,13 @@ class ImageFetcher:
     """Gets the images that text cells name: a path relative to the catalogue, or a place below one of `prefixes`.
 
     Without prefixes, the catalogue's own place is the only one allowed. A catalogue is not trusted: nothing else is
-    ever asked for, and no other scheme than that of an allowed place is understood.
+    ever asked for, and no other scheme than that of an allowed place is understood. So a web server is asked only
+    where it is one of the prefixes; `store/web.py` has its own guards.
     """
 
     def __init__(self, catalogue_uri: str, prefixes: Sequence[str], *, max_bytes: int) -> None:
         self._relative = open_store(catalogue_uri)
-        self._stores = [open_store(prefix) for prefix in prefixes or (catalogue_uri,)]
+        self._sources: list[Source] = [open_source(prefix) for prefix in prefixes or (catalogue_uri,)]
         self._max_bytes = max_bytes
 
     def fetched(self, batches: Iterator[RowBatch]) -> Iterator[RowBatch]:
@@ -74,8 +75,8 @@ class ImageFetcher:
         if not isinstance(cell, str):
             return cell
         try:
-            store, key = self._place(cell)
-            return store.get(key, max_bytes=self._max_bytes)
+            source, key = self._place(cell)
+            return source.get(key, max_bytes=self._max_bytes)
         except ImageRejected as reject:
             return reject
         except NotFoundError:
@@ -83,18 +84,18 @@ class ImageFetcher:
         except TooLargeError as error:
             return ImageRejected(Reason.TOO_LARGE, error.message)
 
-    def _place(self, name: str) -> tuple[Store, str]:
+    def _place(self, name: str) -> tuple[Source, str]:
         if not name:
             raise ImageRejected(Reason.EMPTY, "the cell names no image")
         parts = name.partition("://")[2].split("/") if "://" in name else name.split("/")
         if not name.isprintable() or ".." in parts or "." in parts[1:]:
             raise ImageRejected(Reason.NOT_ALLOWED, f"{name[:_SHOWN]!r} has '..' or unprintable characters")
         full = name if "://" in name or name.startswith("/") else f"{self._relative.uri}/{name.removeprefix('./')}"
-        for store in self._stores:
-            key = full.removeprefix(f"{store.uri}/")
+        for source in self._sources:
+            key = full.removeprefix(f"{source.uri}/")
             if key != full:
                 if len(key.encode()) > _MAX_KEY_BYTES:
                     raise ImageRejected(Reason.NOT_FOUND, f"no image has a name as long as {name[:_SHOWN]}")
-                return store, key
-        allowed = ", ".join(store.uri for store in self._stores)
+                return source, key
+        allowed = ", ".join(source.uri for source in self._sources)
         raise ImageRejected(Reason.NOT_ALLOWED, f"{name[:_SHOWN]} lies outside {allowed}; see --images")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
-import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,8 +12,9 @@ import pyarrow.compute as pc
 from fmnist_ray.catalogue.columns import Columns
 from fmnist_ray.catalogue.fetch import ImageFetcher
 from fmnist_ray.catalogue.identities import IdentityCounter, digest
-from fmnist_ray.catalogue.plan import InputFile, Shard
+from fmnist_ray.catalogue.plan import InputFile
 from fmnist_ray.catalogue.reader import inspect_inputs, list_inputs, open_parquet, read_rows
+from fmnist_ray.catalogue.sampling import sample_places
 from fmnist_ray.config.classify import ColumnNames
 from fmnist_ray.config.images import ImageLimits, Preparation
 from fmnist_ray.errors import CatalogueError
@@ -27,10 +26,6 @@ SAMPLE_ROWS = 100
 MAX_LABELS = 1_000
 """Different labels that are counted; a column with more is no column of classes."""
 
-_ROWS_PER_PLACE = 5
-_SEEK_BYTES = 64 << 20
-"""Rows in the middle of a row group are reached by reading what is before them; larger ones are sampled at their
-start."""
 _LARGE_GROUP_ROWS = 100_000
 
 
@@ -160,7 +155,7 @@ def _sampled(
     only_image = Columns(id=None, image=columns.image, label=None, keep=())
     sizes: list[int] = []
     rejects: list[SampleReject] = []
-    for shard in _places(inputs):
+    for shard in sample_places(inputs, SAMPLE_ROWS):
         file = inputs[shard.file]
         for batch in fetcher.fetched(read_rows(store, file, shard, only_image)):
             sizes += [len(cell) if isinstance(cell, bytes) else 0 for cell in batch.images]
@@ -170,34 +165,6 @@ def _sampled(
                     SampleReject(input_file=file.key, input_row=row, reason=str(reject.reason), detail=reject.detail)
                 )
     return sizes, rejects
-
-
-def _places(inputs: Sequence[InputFile]) -> list[Shard]:
-    """A few rows each from places evenly spread over all rows."""
-    groups = list(_groups(inputs))
-    num_rows = sum(group.num_rows for group in groups)
-    step = max(_ROWS_PER_PLACE, -(-num_rows * _ROWS_PER_PLACE // SAMPLE_ROWS))
-    ends = list(itertools.accumulate(group.num_rows for group in groups))
-    places: dict[tuple[int, int], int] = {}
-    for first in range(0, num_rows, step):
-        row, stop = first, min(first + _ROWS_PER_PLACE, num_rows)
-        while row < stop:
-            number = bisect.bisect_right(ends, row)
-            group, taken = groups[number], min(stop, ends[number]) - row
-            file = inputs[group.file]
-            large = file.size_bytes * group.num_rows > _SEEK_BYTES * file.num_rows
-            start = group.start if large else group.stop - (ends[number] - row)
-            places[group.file, start] = start + taken
-            row += taken
-    return [Shard(id="", file=file, start=start, stop=stop) for (file, start), stop in places.items()]
-
-
-def _groups(inputs: Sequence[InputFile]) -> Iterator[Shard]:
-    """Every row group as a range of rows of its file."""
-    for number, file in enumerate(inputs):
-        ends = list(itertools.accumulate(file.row_groups))
-        for rows, stop in zip(file.row_groups, ends, strict=True):
-            yield Shard(id="", file=number, start=stop - rows, stop=stop)
 
 
 def _ordered(labels: Counter[str | int | None]) -> list[str | int | None]:

@@ -1,4 +1,4 @@
-"""`catalogue`: build one, and see what a run would see in it."""
+"""`catalogue`: build one, see what a run would see in it, and what its photos are like."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN_LABELS = 20
 _SHOWN_REJECTS = 3
 """Most labels, and most rejects of each reason, that are listed for people; the JSON has all."""
 
-catalogue_app = typer.Typer(no_args_is_help=True, help="Build a catalogue, and check one before a run.")
+catalogue_app = typer.Typer(no_args_is_help=True, help="Build a catalogue, and look at one before a run.")
 
 
 @catalogue_app.command(
@@ -39,6 +39,9 @@ def build(
     labels: Annotated[
         str | None, typer.Option(help="Labels of idx images. Default: the file beside them, by its name.")
     ] = None,
+    by_name: Annotated[
+        bool, typer.Option("--by-name", help="Of a folder: write where the images are, instead of their bytes.")
+    ] = False,
     rows_per_file: Annotated[int, typer.Option(help="Most rows of one Parquet file.")] = 10_000,
     replace: Annotated[bool, typer.Option("--replace", help="Remove a catalogue that is in --out.")] = False,
     json_mode: options.Json = False,
@@ -55,6 +58,7 @@ def build(
             out_uri=out,
             format=None if format_ == "auto" else format_,
             labels_uri=labels,
+            by_name=by_name,
             rows_per_file=rows_per_file,
             replace=replace,
         )
@@ -66,6 +70,8 @@ def build(
         )
         if built.num_others:
             output.note(f"{built.num_others:,} files of the folder were left out: by their names they are no images.")
+        if by_name:
+            output.note(f"Runs read images below --images {source} only.")
         output.result(dataclasses.asdict(built))
 
 
@@ -89,6 +95,42 @@ def check(
         facts = check_catalogue(catalogue, columns, [prefix for prefix in images.split(",") if prefix])
         _show(facts, output)
         output.result(dataclasses.asdict(facts))
+
+
+@catalogue_app.command(epilog="Example: fmnist-ray catalogue doctor catalogue, then open catalogue-doctor/photos.html.")
+def doctor(
+    catalogue: Annotated[str, typer.Argument(help="A Parquet file, or a folder with Parquet files below it.")],
+    out: Annotated[str, typer.Option(help="Where the page and its numbers go.")] = "catalogue-doctor",
+    bundle: options.Bundle = "default",
+    rows: Annotated[int, typer.Option(help="Rows to look at, from all over the catalogue.")] = 500,
+    image_column: options.ImageColumn = "image",
+    id_column: options.IdColumn = None,
+    images: options.Images = "",
+    json_mode: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Say what the photos are like, and what the network will see of them: a page with photos before and after."""
+    output = Output(json_mode=json_mode)
+    with failures(output, verbose=verbose):
+        from fmnist_ray.config.classify import ColumnNames, parse_names
+        from fmnist_ray.config.photos import PhotoDoctorSettings
+        from fmnist_ray.flows.photo_doctor import examine_photos
+
+        settings = PhotoDoctorSettings(
+            catalogue_uri=catalogue,
+            out_uri=out,
+            bundle=bundle,
+            columns=ColumnNames(id=id_column, image=image_column),
+            image_prefixes=parse_names(images),
+            sample_rows=rows,
+        )
+        diagnosis = examine_photos(settings)
+        report = diagnosis.report
+        output.note(f"{report.num_sampled:,} of {report.num_rows:,} rows of {catalogue}, prepared for {bundle}:")
+        for finding in report.findings:
+            output.note(f"{finding.verdict:<7}  {finding.what}: {finding.found}")
+        output.note(f"Report: {diagnosis.report_uri}")
+        output.result({"report_uri": diagnosis.report_uri, **report.to_dict()})
 
 
 def _show(facts: CatalogueFacts, output: Output) -> None:

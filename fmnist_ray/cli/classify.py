@@ -137,6 +137,7 @@ def show_summary(summary: RunSummary, output: Output) -> None:
         "rows": f"{summary.num_rows:,}",
         "predictions": f"{summary.num_predictions:,}"
         + (f" ({summary.num_carried:,} carried over)" if summary.num_carried else ""),
+        **({"same image": f"{summary.num_repeated:,} rows, each image once per shard"} if summary.num_repeated else {}),
         "rejects": f"{summary.num_rejects:,}" + (f" ({rejects})" if rejects else ""),
         "accuracy": "no labels" if summary.accuracy is None else f"{summary.accuracy:.2%}",
         **({"decisions": _decisions(summary)} if summary.decisions else {}),

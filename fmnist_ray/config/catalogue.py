@@ -22,6 +22,8 @@ class BuildSettings:
     """None: by what is there."""
     labels_uri: str | None = None
     """Labels of idx images. None: the file beside them, named `labels-idx1` in place of `images-idx3`."""
+    by_name: bool = False
+    """Of a folder: write where the images are, instead of their bytes."""
     rows_per_file: int = 10_000
     """Most rows of one Parquet file. Files of large images end earlier."""
     replace: bool = False

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from fmnist_ray.errors import SettingError
 
-PREPARATION_VERSION = 1
+PREPARATION_VERSION = 2
 """Raised whenever `images/` turns the same bytes into other pixels. Part of every plan id."""
+
+Style = Literal["plain", "fashion-mnist"]
+STYLES = ("plain", "fashion-mnist")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,8 @@ class Preparation:
     """Height and width of the model input, in pixels."""
     channels: int = 1
     """1 for grey, 3 for RGB."""
+    style: Style = "plain"
+    """What a photo is made to look like: `plain` as it is; `fashion-mnist` its product alone, bright on black."""
     version: int = PREPARATION_VERSION
     """The version of `images/` that this was written for."""
 
@@ -50,11 +55,24 @@ class Preparation:
             raise SettingError(f"An image size of {self.size} pixels is outside 8..1024.")
         if self.channels not in (1, 3):
             raise SettingError(f"An input of {self.channels} channels was asked for; allowed are 1 (grey) and 3 (RGB).")
+        if self.style not in STYLES:
+            raise SettingError(f"A style {self.style} was asked for; allowed are {' and '.join(STYLES)}.")
+        if self.style == "fashion-mnist" and self.channels != 1:
+            raise SettingError("The style fashion-mnist is grey: use it with 1 channel, or the style plain with 3.")
         if self.version != PREPARATION_VERSION:
             raise SettingError(
                 f"This bundle was made for preparation version {self.version}, this program has version "
                 f"{PREPARATION_VERSION}: use the fmnist-ray it was made with, or train it anew."
             )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Preparation:
+        """What `to_dict` gave. Version 1 had no styles; those of its bundles that have the input of Fashion-MNIST take
+        its style, which changes nothing for images of that size."""
+        if values.get("version") == 1:
+            of_fashion_mnist = values.get("size") == 28 and values.get("channels") == 1
+            values = {**values, "style": "fashion-mnist" if of_fashion_mnist else "plain", "version": 2}
+        return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fmnist_ray.config.images import Preparation, Style
 from fmnist_ray.errors import SettingError
 
 OPTIMISERS = ("sgd", "adam", "adamw", "adadelta")
@@ -66,11 +67,18 @@ class TrainingSource:
     """Height and width that images are prepared to, in pixels."""
     channels: int = 1
     """1 for grey, 3 for RGB."""
+    style: Style = "plain"
+    """What photos are made to look like, see `config.images.Preparation`."""
     stream: str = "auto"
     """One of `STREAMS`: whether images are read anew in each epoch; `auto` does it when they do not fit in memory."""
 
     def __post_init__(self) -> None:
         _check_choice("source.stream", self.stream, STREAMS)
+
+    @property
+    def preparation(self) -> Preparation:
+        """How its images become the network's input."""
+        return Preparation(size=self.size, channels=self.channels, style=self.style)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +108,7 @@ class TrainSettings:
     warmup: float = 0.0
     """Share of all steps over which the learning rate rises to its peak."""
     cycles: int = 1
-    """How often the schedule runs within the epochs, warm-up included (warm restarts, arXiv 1608.03983). A finished run
-    goes on with more cycles of the same length."""
+    """How often the schedule runs within the epochs, warm-up included (warm restarts, arXiv 1608.03983)."""
     label_smoothing: float = 0.0
     """Share of each target spread over all classes."""
     ema: float = 0.0
@@ -178,9 +185,7 @@ class TrainSettings:
 
     def override(self, assignments: Sequence[str]) -> TrainSettings:
         """These settings with changes such as `epochs=5` or `augmentation.flip=true`; values are JSON, or plain text.
-
-        Raises `SettingError` for a name that does not exist and for a value of another type.
-        """
+        Raises `SettingError` for a name that does not exist and for a value of another type."""
         values = self.to_dict()
         for assignment in assignments:
             path, equals, text = assignment.partition("=")
@@ -200,9 +205,8 @@ class TrainSettings:
         return TrainSettings.from_dict(values)
 
     def digest(self) -> str:
-        """Twelve hex digits that change with every setting but the number of cycles, since a run of more cycles goes on
-        from one of fewer. What has its default value is left out, so that a setting that is added later does not rename
-        the runs before it."""
+        """Twelve hex digits that change with every setting but the number of cycles: more of them go on from fewer.
+        Defaults are left out, so that a setting that is added later does not rename the runs before it."""
         cycle = dataclasses.replace(self, epochs=self.epochs // self.cycles, cycles=1)
         changed = _difference(cycle.to_dict(), TrainSettings().to_dict())
         return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:12]

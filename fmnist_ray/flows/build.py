@@ -85,15 +85,19 @@ def _open(settings: BuildSettings) -> tuple[SourceFormat, Iterator[pa.RecordBatc
     """The source's format, its rows, and the number of files left out."""
     source = settings.source_uri
     if split := NAMED_SOURCES.get(source):
+        if settings.by_name:
+            raise SettingError(f"--by-name goes with a folder of image files; {source} is a data set.")
         images, labels = split_paths(split, fetch().folder)
         return "idx", idx_batches(str(images), str(labels)), 0
     format_ = settings.format or _detected(source)
     if settings.labels_uri is not None and format_ != "idx":
         raise SettingError(f"--labels goes with idx images; {source} is taken as {format_}.")
+    if settings.by_name and format_ != "folder":
+        raise SettingError(f"--by-name goes with a folder of image files; {source} is taken as {format_}.")
     if format_ == "folder":
         store = open_store(source)
         survey = survey_folder(store)
-        return format_, folder_batches(store, survey), survey.num_others
+        return format_, folder_batches(store, survey, by_name=settings.by_name), survey.num_others
     if format_ == "kaggle-csv":
         return format_, kaggle_batches(source), 0
     beside = labels_beside(source)

@@ -20,7 +20,7 @@ from fmnist_ray.catalogue.reader import inspect_inputs, list_inputs
 from fmnist_ray.catalogue.receipts import Receipt, read_receipts
 from fmnist_ray.catalogue.results import open_results
 from fmnist_ray.config.classify import ClassifySettings
-from fmnist_ray.config.images import ImageLimits
+from fmnist_ray.config.images import PREPARATION_VERSION, ImageLimits
 from fmnist_ray.decisions.counts import decisions_made
 from fmnist_ray.errors import SettingError
 from fmnist_ray.flows.budget import check_rejects
@@ -30,7 +30,7 @@ from fmnist_ray.flows.rounds import Executor, complete, num_rows
 from fmnist_ray.flows.shard import WorkerSettings
 from fmnist_ray.reports.metrics import evaluate
 from fmnist_ray.reports.statistics import RunStatistics
-from fmnist_ray.store import Store, open_store
+from fmnist_ray.store import Store, open_source, open_store
 
 _CARRIED_ANYWAY = ("image_prefixes", "since")
 """Promises that say nothing of what an image is answered."""
@@ -50,6 +50,8 @@ class RunSummary:
     num_predictions: int
     num_carried: int
     """Predictions that are those of the run that `--since` names."""
+    num_repeated: int
+    """Rows whose image is that of another row of their shard, and was looked at once with it."""
     num_rejects: int
     rejects_by_reason: dict[str, int]
     num_shards: int
@@ -136,8 +138,9 @@ def _plan(settings: ClassifySettings, bundle: Bundle) -> Plan:
         "decisions": dataclasses.asdict(settings.promises),
         "thresholds": proven_thresholds(bundle, settings.promises, head),
         "precision": settings.precision,
+        "preparation_version": PREPARATION_VERSION,
         "limits": dataclasses.asdict(ImageLimits()),
-        "image_prefixes": [open_store(prefix).uri for prefix in settings.image_prefixes],
+        "image_prefixes": [open_source(prefix).uri for prefix in settings.image_prefixes],
     }
     promises["since"] = _since(settings, promises)
     return make_plan(
@@ -205,6 +208,7 @@ def _summary(out: Store, plan: Plan, commit: Commit, *, resumed: int, elapsed_s:
         num_rows=commit.num_rows,
         num_predictions=commit.num_predictions,
         num_carried=statistics.num_carried,
+        num_repeated=statistics.num_repeated,
         num_rejects=commit.num_rejects,
         rejects_by_reason=dict(statistics.rejects_by_reason),
         decisions=decisions_made(statistics.decisions),

@@ -20,6 +20,7 @@ from fmnist_ray.config.classify import Table
 from fmnist_ray.decisions.columns import read_judgements
 from fmnist_ray.decisions.counts import count_judgements
 from fmnist_ray.flows.contradictions import Contradictions
+from fmnist_ray.flows.once import AnswerOnce
 from fmnist_ray.images.digest import DIGEST_BYTES, image_digests
 from fmnist_ray.images.thumbnail import thumbnail
 from fmnist_ray.labels import known_label_ids, label_index
@@ -57,14 +58,17 @@ class ShardRows:
         self._samples = samples
         self._contradictions = Contradictions(file.key, labels, classifier.limits)
         self._earlier = earlier
+        self._once = AnswerOnce(classifier)
 
     def add(self, rows: RowBatch) -> None:
         """Classify one batch of rows and take its answers into the tables, the statistics and the samples. Images that
-        the earlier run has answered are not looked at."""
-        digests = pa.array(image_digests(rows.images), pa.binary(DIGEST_BYTES))
+        the earlier run has answered are not looked at, nor those that this shard has."""
+        found = image_digests(rows.images)
+        digests = pa.array(found, pa.binary(DIGEST_BYTES))
         carried = self._earlier.find(digests) if self._earlier else Carried.none()
         known = set(carried.positions.tolist())
-        answers = self._classifier.answer([None if row in known else cell for row, cell in enumerate(rows.images)])
+        cells = [None if row in known else cell for row, cell in enumerate(rows.images)]
+        answers = self._once.answer(cells, [None if row in known else digest for row, digest in enumerate(found)])
         answers = dataclasses.replace(
             answers, rejects=[reject for reject in answers.rejects if reject.position not in known]
         )
@@ -78,7 +82,8 @@ class ShardRows:
         self.statistics.add_seconds("write_s", time.perf_counter() - started)
 
     def encode(self, *, num_rows: int) -> dict[str, tuple[bytes, int]]:
-        """Parquet bytes and row count of each of the shard's tables."""
+        """Parquet bytes and row count of each of the shard's tables; the statistics are whole then."""
+        self.statistics.num_repeated = self._once.num_repeated
         tables = self._tables.encode(num_rows=num_rows)
         if samples := self._samples.chosen():
             limits = self._classifier.limits

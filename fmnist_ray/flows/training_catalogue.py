@@ -54,8 +54,7 @@ def load_catalogue(settings: TrainSettings) -> CatalogueImages:
     keep = (source.group_column,) if source.group_column else ()
     names = ColumnNames(image=source.image_column, label=source.label_column, keep=keep)
     inputs, columns = inspect_inputs(store, infos, names)
-    preparation = Preparation(size=source.size, channels=source.channels)
-    catalogue = _Catalogue(uri=store.uri, inputs=inputs, columns=columns, preparation=preparation)
+    catalogue = _Catalogue(uri=store.uri, inputs=inputs, columns=columns, preparation=source.preparation)
     labels, label_ids, groups = catalogue.cells(source)
     train, validation, test = _split(settings, labels, label_ids, groups)
     if _is_streamed(source, len(label_ids)):

@@ -43,7 +43,7 @@ def _fashion_mnist(settings: TrainSettings) -> TrainingData:
     kept, held, _ = split_rows(settings, images.labels, np.arange(len(images.labels)), test=False)
     return TrainingData(
         labels=FASHION_MNIST,
-        preparation=Preparation(),
+        preparation=Preparation(style="fashion-mnist"),
         train=images.take(kept),
         validation=images.take(held),
         test=LabelledImages(pixels=pixels[:, None], labels=labels.astype(np.int64)),
@@ -55,7 +55,7 @@ def _catalogue(settings: TrainSettings, source: TrainingSource) -> TrainingData:
     images = load_catalogue(settings)
     return TrainingData(
         labels=images.labels,
-        preparation=Preparation(size=source.size, channels=source.channels),
+        preparation=source.preparation,
         train=images.train,
         validation=images.validation,
         test=images.test,

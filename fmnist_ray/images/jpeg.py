@@ -33,7 +33,9 @@ _SPACES = {1: "GRAY", 3: "RGB", 4: "CMYK"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
+class Header:
+    """What a JPEG says of itself ahead of its first scan."""
+
     width: int
     height: int
     space: str
@@ -47,7 +49,7 @@ def read_jpeg(data: bytes, limits: ImageLimits, *, min_side: int) -> np.ndarray:
     Twice, because the result then differs from that of a full decode by less than one grey level of 255 in the mean
     (0.4 to 0.7 on photos of 288 and 800 pixels made 28 pixels high); at once it is 1.3.
     """
-    header = _read_header(data)
+    header = read_header(data)
     check_size(header.width, header.height, limits)
     if header.progressive and data.count(b"\xff\xda") > _MAX_SCANS:
         raise ImageRejected(Reason.TOO_LARGE, f"the JPEG has more than {_MAX_SCANS} scans")
@@ -63,7 +65,7 @@ def read_jpeg(data: bytes, limits: ImageLimits, *, min_side: int) -> np.ndarray:
     return turn_upright(pixels, header.orientation)
 
 
-def _read_header(data: bytes) -> _Header:
+def read_header(data: bytes) -> Header:
     """What the segments ahead of the first scan say. As strict as libjpeg at its strictest, so that both see the same
     frame."""
     frame: tuple[int, int, str, bool] | None = None
@@ -86,7 +88,7 @@ def _read_header(data: bytes) -> _Header:
         if marker == _SCAN:
             if frame is None:
                 raise ImageRejected(Reason.UNDECODABLE, "JPEG: a scan without a frame")
-            return _Header(*frame, orientation)
+            return Header(*frame, orientation)
         if marker in _FRAMES:
             if frame is not None:
                 raise ImageRejected(Reason.UNDECODABLE, "JPEG: two frames")

@@ -44,7 +44,7 @@ _MODES = {
 
 def read_png(data: bytes, limits: ImageLimits) -> np.ndarray:
     """Pixels uint8 (H, W) or (H, W, 3) of a PNG; of an animated one, the default image."""
-    chunks = _read_chunks(data)
+    chunks = read_chunks(data)
     width, height, bits, colour, compression, filters, interlaced = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
     check_size(width, height, limits)
     if (bits, colour) not in _MODES or compression or filters or interlaced > 1:
@@ -72,7 +72,7 @@ def read_png(data: bytes, limits: ImageLimits) -> np.ndarray:
     return turn_upright(pixels, read_orientation(chunks.get(b"eXIf", b"")))
 
 
-def _read_chunks(data: bytes) -> dict[bytes, bytes]:
+def read_chunks(data: bytes) -> dict[bytes, bytes]:
     """Content of the wanted chunks by kind, the pieces of IDAT joined."""
     chunks: dict[bytes, bytes] = {}
     image_data: list[bytes] = []

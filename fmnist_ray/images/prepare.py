@@ -11,8 +11,8 @@ from PIL import Image
 from fmnist_ray.config.images import ImageLimits, Preparation
 from fmnist_ray.errors import ImageRejected
 from fmnist_ray.images.decode import decode_image
-
-_REDUCING_GAP = 3.0
+from fmnist_ray.images.fit import centre_on, scale_to
+from fmnist_ray.images.product import like_fashion_mnist
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,17 @@ def prepare_batch(cells: Sequence[object], preparation: Preparation, limits: Ima
 def prepare_pixels(pixels: np.ndarray, preparation: Preparation) -> np.ndarray:
     """Model input uint8 (channels, size, size) from pixels uint8 (H, W) or (H, W, 3).
 
-    An image that has the wanted size and channels already comes out bit for bit. Any other keeps its proportions, and
-    is padded to a square with the median of its border, which on a product photo is the background.
+    An image that has the wanted size and channels already comes out bit for bit, whatever the style. Any other keeps
+    its proportions. In style `plain` it is padded to a square with the median of its border, which on a product photo
+    is the background; in style `fashion-mnist` only the product is left, see `product.py`.
     """
+    size = preparation.size
+    if preparation.style == "fashion-mnist" and pixels.shape[:2] != (size, size):
+        return like_fashion_mnist(pixels, size)[None]
     pixels = _in_channels(pixels, preparation.channels)
-    if pixels.shape[:2] != (preparation.size, preparation.size):
-        pixels = _padded(_fitted(pixels, preparation.size), preparation.size)
+    if pixels.shape[:2] != (size, size):
+        pixels = scale_to(pixels, size)
+        pixels = centre_on(pixels, size, _border_median(pixels))
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
@@ -78,23 +83,7 @@ def _in_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     return pixels if channels == 3 else np.asarray(Image.fromarray(pixels).convert("L"))
 
 
-def _fitted(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Scaled so that the longer side is `size`. Hamming averages over the area without the aliases of a plain box."""
-    height, width = pixels.shape[:2]
-    scale = size / max(height, width)
-    target = max(1, round(width * scale)), max(1, round(height * scale))
-    filter_ = Image.Resampling.HAMMING if scale < 1 else Image.Resampling.BILINEAR
-    return np.asarray(Image.fromarray(pixels).resize(target, filter_, reducing_gap=_REDUCING_GAP))
-
-
-def _padded(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Centred on a square of `size`, filled with the median of the border, channel by channel."""
-    height, width = pixels.shape[:2]
-    if height == width == size:
-        return pixels
+def _border_median(pixels: np.ndarray) -> np.ndarray:
+    """Channel by channel."""
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    square = np.empty((size, size, *pixels.shape[2:]), np.uint8)
-    square[:] = np.sort(border, axis=0)[len(border) // 2]
-    top, left = (size - height) // 2, (size - width) // 2
-    square[top : top + height, left : left + width] = pixels
-    return square
+    return np.asarray(np.sort(border, axis=0)[len(border) // 2])

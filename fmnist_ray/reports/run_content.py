@@ -32,6 +32,7 @@ def run_content(run: dict[str, Any], statistics: RunStatistics, gallery: Gallery
         "predictions_share": _share(statistics.num_predictions, statistics.num_rows),
         "rejects_share": _share(statistics.num_rejects, statistics.num_rows),
         "num_carried": statistics.num_carried,
+        "num_repeated": statistics.num_repeated,
         "num_null_ids": statistics.num_null_ids,
         "bytes_read": statistics.bytes_read,
         "rejects": _rejects(statistics, gallery),

@@ -56,6 +56,8 @@ class RunStatistics:
     """Time spent by step, summed over workers; `seconds_by_step` gives it in seconds."""
     num_carried: int = 0
     """Predictions that are an earlier run's."""
+    num_repeated: int = 0
+    """Rows whose image was that of a row before in their shard, and was not looked at again."""
     heads: Counter[str] = field(default_factory=Counter)
     """How often the two heads of a bundle with an SVM agree, and who is right; see `add_heads`."""
     decisions: Counter[str] = field(default_factory=Counter)
@@ -176,6 +178,7 @@ class RunStatistics:
         self.rejects_by_reason.update(other.rejects_by_reason)
         self.nanoseconds_by_step.update(other.nanoseconds_by_step)
         self.num_carried += other.num_carried
+        self.num_repeated += other.num_repeated
         self.heads.update(other.heads)
         self.decisions.update(other.decisions)
         self.num_null_ids += other.num_null_ids
@@ -188,6 +191,7 @@ class RunStatistics:
             "rejects_by_reason": dict(sorted(self.rejects_by_reason.items())),
             "nanoseconds_by_step": dict(sorted(self.nanoseconds_by_step.items())),
             "num_carried": self.num_carried,
+            "num_repeated": self.num_repeated,
             "heads": dict(sorted(self.heads.items())),
             "decisions": dict(sorted(self.decisions.items())),
             "num_null_ids": self.num_null_ids,
@@ -208,6 +212,7 @@ class RunStatistics:
                 rejects_by_reason=Counter(content["rejects_by_reason"]),
                 nanoseconds_by_step=Counter(content["nanoseconds_by_step"]),
                 num_carried=content["num_carried"],
+                num_repeated=content.get("num_repeated", 0),
                 heads=Counter(content["heads"]),
                 decisions=Counter(content.get("decisions", {})),
                 num_null_ids=content["num_null_ids"],

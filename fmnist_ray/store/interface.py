@@ -33,6 +33,17 @@ def check_size(uri: str, size_bytes: int, max_bytes: int | None) -> None:
         raise TooLargeError(f"{uri} has {size_bytes:,} bytes, more than the {max_bytes:,} allowed")
 
 
+class Source(Protocol):
+    """Objects below one root that can be read by name, and no more; errors as of `Store`."""
+
+    @property
+    def uri(self) -> str:
+        """The root as a user would write it."""
+
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
+        """The whole object; `TooLargeError`, without reading all of it, where it has more than `max_bytes`."""
+
+
 class Store(Protocol):
     """Objects below one root. Every method raises `AccessDeniedError` where a permission is missing and `StoreError`
     for a failure that may pass; `get`, `info` and `read_range` raise `NotFoundError`."""

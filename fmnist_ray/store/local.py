@@ -67,15 +67,27 @@ class LocalStore:
             return True
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        folder = self._root / prefix.rpartition("/")[0]
+        folder = prefix.rpartition("/")[0]
         with self._errors(prefix, "list"):
-            paths = sorted(path for path in folder.rglob("*") if not path.name.startswith(STAGING_PREFIX))
-        for path in paths:
-            key = path.relative_to(self._root).as_posix()
-            if key.startswith(prefix):
-                with contextlib.suppress(FileNotFoundError):
-                    if path.is_file():
-                        yield _object_info(key, path.stat())
+            for key in self._walk(f"{folder}/" if folder else ""):
+                if key.startswith(prefix):
+                    with contextlib.suppress(FileNotFoundError):
+                        path = self._path(key)
+                        if path.is_file():
+                            yield _object_info(key, path.stat())
+
+    def _walk(self, below: str) -> Iterator[str]:
+        """Keys in the order of the keys, with the names of one folder at a time in memory."""
+        try:
+            with os.scandir(self._root / below) as entries:
+                names = [entry.name + "/" * entry.is_dir(follow_symlinks=False) for entry in entries]
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for name in sorted(name for name in names if not name.startswith(STAGING_PREFIX)):
+            if name.endswith("/"):
+                yield from self._walk(below + name)
+            else:
+                yield below + name
 
     def delete(self, key: str) -> None:
         with self._errors(key, "delete"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from fmnist_ray.errors import SettingError
-from fmnist_ray.store.interface import Store
+from fmnist_ray.store.interface import Source, Store
 from fmnist_ray.store.local import LocalStore
 
 _BUCKET_ROOT = re.compile(r"s3://[^/]*/?")
@@ -43,6 +43,15 @@ def open_store(uri: str) -> Store:
         allowed = ", ".join(f"{name}://" for name in _OPENERS if name)
         raise SettingError(f"{uri} starts with {scheme}://; allowed are a path or {allowed}.")
     return opener(uri)
+
+
+def open_source(uri: str) -> Source:
+    """What may be read below `uri`: a store, or images on a web server, `https://` or `http://`."""
+    if uri.startswith(("https://", "http://")):
+        from fmnist_ray.store.web import WebImages
+
+        return WebImages(uri)
+    return open_store(uri)
 
 
 def split_uri(uri: str) -> tuple[str, str]:

@@ -50,6 +50,12 @@ def decode(batch: Batch) -> Batch:
     return {"product_id": batch["product_id"], "pixels": pixels[:, None]}
 
 
+def decode_photos(batch: Batch) -> Batch:
+    """Pixels uint8 [n, 1, 28, 28] of photos of any size: decoded in full, grey, shrunk."""
+    images = (Image.open(io.BytesIO(cell)).convert("L").resize((28, 28)) for cell in batch["image"])
+    return {"product_id": batch["product_id"], "pixels": np.stack([np.asarray(image) for image in images])[:, None]}
+
+
 class TorchClassifier:
     """An actor of Ray Data: the bundle's network, in torch."""
 
@@ -96,9 +102,10 @@ def main() -> None:
     settings = SETTINGS[arguments.settings]
     if settings["block_mib"] is not None:
         context.target_max_block_size = settings["block_mib"] << 20
+    decoder = decode_photos if arguments.photos else decode
     (
         ray.data.read_parquet(arguments.catalogue)
-        .map_batches(decode, batch_size=settings["decode_batch_size"], batch_format="numpy")
+        .map_batches(decoder, batch_size=settings["decode_batch_size"], batch_format="numpy")
         .map_batches(
             TorchClassifier,
             fn_constructor_args=(arguments.bundle,),
@@ -119,6 +126,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("out")
     parser.add_argument("bundle")
     parser.add_argument("--settings", choices=SETTINGS, default="plain")
+    parser.add_argument("--photos", action="store_true", help="images are photos, not 28x28 already")
     parser.add_argument("--temp-dir", help="where Ray keeps its session")
     return parser.parse_args()
 

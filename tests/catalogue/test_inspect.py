@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fmnist_ray.catalogue import inspect
+from fmnist_ray.catalogue import inspect, sampling
 from fmnist_ray.catalogue.identities import IdentityCounter
 from fmnist_ray.catalogue.inspect import CatalogueFacts, inspect_catalogue
 from fmnist_ray.config.classify import ColumnNames
@@ -132,7 +132,7 @@ def test_the_sample_comes_from_all_over(
 ) -> None:
     """Every fifth of the rows is in it, and no row twice; of large row groups only the start is read."""
     if large:
-        monkeypatch.setattr(inspect, "_SEEK_BYTES", 1)
+        monkeypatch.setattr(sampling, "_SEEK_BYTES", 1)
     names = [str(row).encode() for row in range(num_rows)]
     half = num_rows // 2
     put(tmp_path / "a.parquet", {"image": pa.array(names[:half], pa.binary())}, row_group_size=group_rows)

@@ -119,7 +119,7 @@ def test_fetching_is_concurrent_and_bounded() -> None:
     fetcher = ImageFetcher("/photos", (), max_bytes=6 << 20)
     store = Slow()
     store.uri = "/photos"
-    fetcher._stores = [store]
+    fetcher._sources = [store]
     count = 200
     batch = RowBatch(
         first_row=1000, images=["n"] * count, ids=pa.array(list(map(str, range(count)))), labels=None, kept=[]

@@ -97,14 +97,14 @@ def test_an_object_that_is_too_large_is_not_read(store: Store) -> None:
 
 
 def test_list_is_by_prefix_and_sorted(store: Store) -> None:
-    for key in ("b/2", "b/10", "a", "bc"):
+    for key in ("b/2", "b/10", "a", "bc", "b.x"):
         store.put(key, key.encode())
-    assert [info.key for info in store.list()] == ["a", "b/10", "b/2", "bc"]
+    assert [info.key for info in store.list()] == ["a", "b.x", "b/10", "b/2", "bc"]
     assert [info.key for info in store.list("b/")] == ["b/10", "b/2"]
     assert [info.key for info in store.list("b/1")] == ["b/10"]
     assert list(store.list("none/")) == []
     store.delete("b/2")
-    assert [info.size_bytes for info in store.list("b")] == [4, 2]
+    assert [info.size_bytes for info in store.list("b")] == [3, 4, 2]
 
 
 def test_a_range_is_of_the_pinned_version_only(store: Store) -> None:
