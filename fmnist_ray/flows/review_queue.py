@@ -35,7 +35,7 @@ def write_queue(store: Store, commit: Commit) -> str | None:
     if commit.facts.get("thresholds") is None:
         return None
     table = pa.concat_tables([REVIEW_QUEUE.empty_table(), *_chosen(store, commit)])
-    table = table.take(pa.array(_review_order(table, num_labels=len(commit.facts["labels"]))))
+    table = table.take(pa.array(_review_order(table)))
     store.put(queue_key(commit.plan_id, "parquet"), encode_table(table))
     shown = table.slice(0, _SHOWN).to_pylist()
     plan = Plan.from_json(store.get(f"plan/{commit.plan_id}.json"))
@@ -70,11 +70,12 @@ def _chosen(store: Store, commit: Commit) -> Iterator[pa.Table]:
         yield rows.select(REVIEW_QUEUE.names).take(pa.array(kept)).cast(REVIEW_QUEUE)
 
 
-def _review_order(table: pa.Table, *, num_labels: int) -> NDArray[np.int64]:
-    """The order in which people see the rows. One that is typical of no class may be any of them."""
+def _review_order(table: pa.Table) -> NDArray[np.int64]:
+    """The order in which people see the rows. A row that is typical of no class is no more ambiguous for that: classes
+    that are easily told have rows with high confidence and an empty set."""
     audit, value, order = (table.column(name).to_numpy() for name in ("audit", "value", "order"))
     sizes = pc.list_value_length(table.column("label_set")).to_numpy()
-    return np.lexsort((order, -value, -np.where(sizes == 0, num_labels, sizes), ~audit))
+    return np.lexsort((order, -value, -np.maximum(sizes, 1), ~audit))
 
 
 def _audit_limit(store: Store, files: Sequence[DataFile]) -> int:

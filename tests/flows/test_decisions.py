@@ -253,7 +253,7 @@ def test_reviewed_rows_come_back_and_tell_how_good_a_run_is(calibrated: Path, tm
         row["decision"] == "review" and row["input_row"] not in {entry["input_row"] for entry in audited}
         for row in predictions
     )
-    places = [(len(row["label_set"]) or 10, row["value"]) for row in queue[AUDIT_ROWS:]]
+    places = [(max(1, len(row["label_set"])), row["value"]) for row in queue[AUDIT_ROWS:]]
     assert places == sorted(places, reverse=True)
     assert len({size for size, _ in places}) > 2
 
