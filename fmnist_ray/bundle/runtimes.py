@@ -1,11 +1,12 @@
 """What runs a bundle's network: OpenVINO on CPUs, without torch in the process, and torch on GPUs.
 
-Both score blocks of one fixed size, the last one padded, so that a row's scores do not depend on its neighbours.
+Both score blocks of few fixed sizes, the last one padded, so that a row's scores do not depend on its neighbours.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import shutil
 import sys
@@ -23,9 +24,11 @@ from fmnist_ray.heads.svm import SvmHead
 if TYPE_CHECKING:
     from fmnist_ray.networks.network import Network
 
-_CPU_BLOCK = 16
-"""Within 4 % of the fastest size for a plain and a residual CNN, in f32 and bf16; one row alone costs 2 to 10 ms."""
-_GPU_BLOCK = 512
+_CPU_BLOCKS = (16, 8, 4, 2)
+"""Rows that are scored together: as many as fit, then what is left in smaller blocks. 16 is within 4 % of the fastest
+size for a plain and a residual CNN, in f32 and bf16, and the others give the same bits (tried with nine architectures);
+one row by itself does not, since oneDNN multiplies a vector otherwise than a matrix."""
+_GPU_BLOCKS = (512,)
 SVM_SCORES = "svm_scores"
 """Output of the graph of a bundle with an SVM."""
 
@@ -82,24 +85,29 @@ class OpenVinoRuntime:
             model = core.read_model(graph)
             if layer is not None:
                 _add_output(model, layer)
-            shape = model.input("pixels").partial_shape
-            shape[0] = _CPU_BLOCK
-            model.reshape({"pixels": shape})
-            self._model = core.compile_model(model, "CPU", _cpu_options(precision, num_threads))
-            scores = [name for output in self._model.outputs for name in output.get_names() if name == SVM_SCORES]
-            self._outputs = [self._model.output(name) for name in ("logits", layer or "features", *scores)]
+            scores = [name for output in model.outputs for name in output.get_names() if name == SVM_SCORES]
+            self._outputs = ["logits", layer or "features", *scores]
+            for name in self._outputs:
+                model.output(name)  # raises where there is none
+            self._compile = functools.partial(_compiled, core, model, _cpu_options(precision, num_threads))
+            self._models = {_CPU_BLOCKS[0]: self._compile(_CPU_BLOCKS[0])}
         except RuntimeError as error:
             raise BundleError(f"{GRAPH} is no ONNX graph from pixels to logits and features: train it anew.") from error
 
     def score(self, pixels: np.ndarray) -> Scores:
         """See `Scorer`."""
-        request = self._model.create_infer_request()
+        requests: dict[int, Any] = {}
 
         def score_block(block: np.ndarray) -> list[np.ndarray]:
-            results = request.infer([block], share_inputs=True, share_outputs=True)
+            size = len(block)
+            if size not in requests:
+                if size not in self._models:  # only now, since it takes 0.1 s
+                    self._models[size] = self._compile(size)
+                requests[size] = self._models[size].create_infer_request()
+            results = requests[size].infer([block], share_inputs=True, share_outputs=True)
             return [results[output] for output in self._outputs]
 
-        return _score_blocks(pixels, _CPU_BLOCK, score_block)
+        return _score_blocks(pixels, _CPU_BLOCKS, score_block)
 
 
 class TorchRuntime:
@@ -131,7 +139,7 @@ class TorchRuntime:
             return [output.float().cpu().numpy() for output in outputs]
 
         with torch.inference_mode(), exact, autocast:
-            return _score_blocks(pixels, _GPU_BLOCK, score_block)
+            return _score_blocks(pixels, _GPU_BLOCKS, score_block)
 
 
 def _torch_head(data: bytes, device: Any) -> Callable[[Any], Any]:
@@ -202,12 +210,27 @@ def _cpu_options(precision: Precision, num_threads: int) -> dict[str, Any]:
     }
 
 
-def _score_blocks(pixels: np.ndarray, block_size: int, score_block: Callable[[np.ndarray], list[np.ndarray]]) -> Scores:
+def _compiled(core: Any, model: Any, options: dict[str, Any], num_rows: int) -> Any:
+    """The model for blocks of `num_rows`."""
+    sized = model.clone()
+    shape = sized.input("pixels").partial_shape
+    shape[0] = num_rows
+    sized.reshape({"pixels": shape})
+    return core.compile_model(sized, "CPU", options)
+
+
+def _score_blocks(
+    pixels: np.ndarray, sizes: Sequence[int], score_block: Callable[[np.ndarray], list[np.ndarray]]
+) -> Scores:
+    """Score in blocks of the given sizes, the largest first; rows that fill not even the smallest are filled up."""
     num_rows = len(pixels)
     scored: list[list[np.ndarray]] = []
-    for start in range(0, max(num_rows, 1), block_size):
-        block = np.ascontiguousarray(pixels[start : start + block_size])
-        num_missing = block_size - len(block)
+    start = 0
+    while start < max(num_rows, 1):
+        size = next((size for size in sizes if size <= num_rows - start), sizes[-1])
+        block = np.ascontiguousarray(pixels[start : start + size])
+        start += size
+        num_missing = size - len(block)
         if num_missing:
             block = np.concatenate([block, np.zeros((num_missing, *pixels.shape[1:]), np.uint8)])
         scored.append([np.array(output, np.float32) for output in score_block(block)])

@@ -30,14 +30,12 @@ _SHOWN = 120
 
 def write_queue(store: Store, commit: Commit) -> str | None:
     """Write `queue.parquet` and `queue.html` beside a run, and return the page's URI; None where nothing was promised,
-    so that no row is to be reviewed. Rows to audit come first, then those that are most likely wrong."""
+    so that no row is to be reviewed. Rows to audit come first, then those that may be the most classes, and of them
+    those that are most likely wrong."""
     if commit.facts.get("thresholds") is None:
         return None
     table = pa.concat_tables([REVIEW_QUEUE.empty_table(), *_chosen(store, commit)])
-    orders = pc.sort_indices(
-        table, sort_keys=[("audit", "descending"), ("value", "descending"), ("order", "ascending")]
-    )
-    table = table.take(orders)
+    table = table.take(pa.array(_review_order(table)))
     store.put(queue_key(commit.plan_id, "parquet"), encode_table(table))
     shown = table.slice(0, _SHOWN).to_pylist()
     plan = Plan.from_json(store.get(f"plan/{commit.plan_id}.json"))
@@ -70,6 +68,14 @@ def _chosen(store: Store, commit: Commit) -> Iterator[pa.Table]:
         rows = rows.append_column("value", pa.array(1 - confidences, pa.float32()))
         rows = rows.append_column("audit", pa.array(audit)).append_column("order", pa.array(orders, pa.uint64()))
         yield rows.select(REVIEW_QUEUE.names).take(pa.array(kept)).cast(REVIEW_QUEUE)
+
+
+def _review_order(table: pa.Table) -> NDArray[np.int64]:
+    """The order in which people see the rows. A row that is typical of no class is no more ambiguous for that: classes
+    that are easily told have rows with high confidence and an empty set."""
+    audit, value, order = (table.column(name).to_numpy() for name in ("audit", "value", "order"))
+    sizes = pc.list_value_length(table.column("label_set")).to_numpy()
+    return np.lexsort((order, -value, -np.maximum(sizes, 1), ~audit))
 
 
 def _audit_limit(store: Store, files: Sequence[DataFile]) -> int:

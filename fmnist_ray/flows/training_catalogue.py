@@ -42,6 +42,8 @@ class CatalogueImages:
     train: LabelledImages | StreamedImages
     validation: LabelledImages
     test: LabelledImages
+    num_unlabelled: int
+    """Rows that are left out because their label is null."""
     num_rejects: int
     """Images that were read and can't be used."""
 
@@ -56,12 +58,15 @@ def load_catalogue(settings: TrainSettings) -> CatalogueImages:
     inputs, columns = inspect_inputs(store, infos, names)
     catalogue = _Catalogue(uri=store.uri, inputs=inputs, columns=columns, preparation=source.preparation)
     labels, label_ids, groups = catalogue.cells(source)
-    train, validation, test = _split(settings, labels, label_ids, groups)
-    if _is_streamed(source, len(label_ids)):
-        parts = catalogue.parts(label_ids, train)
-        shuffled = [parts[number] for number in np.random.default_rng(settings.seed).permutation(len(parts))]
+    labelled = np.flatnonzero(label_ids >= 0)
+    num_unlabelled = len(label_ids) - len(labelled)
+    parts = _split(settings, labels, label_ids[labelled], groups[labelled])
+    train, validation, test = (labelled[rows] for rows in parts)
+    if _is_streamed(source, len(labelled)):
+        pieces = catalogue.parts(label_ids, train)
+        shuffled = [pieces[number] for number in np.random.default_rng(settings.seed).permutation(len(pieces))]
         streamed = StreamedImages(
-            labels=label_ids[train], num_parts=len(parts), load=_Load(catalogue=catalogue, parts=shuffled)
+            labels=label_ids[train], num_parts=len(pieces), load=_Load(catalogue=catalogue, parts=shuffled)
         )
         validation, test = validation[:_HELD_OUT_IMAGES], test[:_HELD_OUT_IMAGES]
         held = _read(catalogue, label_ids, np.concatenate([validation, test]))
@@ -70,14 +75,16 @@ def load_catalogue(settings: TrainSettings) -> CatalogueImages:
             train=streamed,
             validation=held.take(validation),
             test=held.take(test),
+            num_unlabelled=num_unlabelled,
             num_rejects=held.num_rejects,
         )
-    every = _read(catalogue, label_ids, np.arange(len(label_ids)))
+    every = _read(catalogue, label_ids, labelled)
     return CatalogueImages(
         labels=labels,
         train=every.take(train),
         validation=every.take(validation),
         test=every.take(test),
+        num_unlabelled=num_unlabelled,
         num_rejects=every.num_rejects,
     )
 
@@ -105,7 +112,8 @@ class _Catalogue:
     preparation: Preparation
 
     def cells(self, source: TrainingSource) -> tuple[Labels, NDArray[np.int64], NDArray[np.int64]]:
-        """The classes in the order of their names, and class and group number of every row; without reading images."""
+        """The classes in the order of their names, and class (-1 where it is null) and group number of every row;
+        without reading images."""
         store = open_store(self.uri)
         wanted = [name for name in (source.label_column, source.group_column) if name is not None]
         tables = [read_cells(store, file, wanted) for file in self.inputs]
@@ -179,24 +187,19 @@ def _read(catalogue: _Catalogue, label_ids: NDArray[np.int64], rows: Rows) -> _H
 
 
 def _number(names: list[str | None], column: str) -> tuple[Labels, NDArray[np.int64]]:
-    """The classes in the order of their names, and the class number of every row."""
-    given = [name for name in names if name is not None]
-    if missing := len(names) - len(given):
-        raise CatalogueError(
-            f"Column {column!r} has no label in {missing} of {len(names)} rows: fill them in, or leave the rows out."
-        )
-    counts = Counter(given)
+    """The classes in the order of their names, and the class number of every row, -1 where it has none."""
+    counts = Counter(name for name in names if name is not None)
     labels = tuple(sorted(counts))
     if len(labels) < 2:
-        only = f"one class only ({labels[0]!r})" if labels else "no row"
+        only = f"one class only ({labels[0]!r})" if labels else "no label"
         raise CatalogueError(f"Column {column!r} has {only}: there is nothing to learn.")
     if rare := [name for name in labels if counts[name] < _MIN_PER_LABEL]:
         raise CatalogueError(
             f"Class {rare[0]!r} of column {column!r} has {counts[rare[0]]} images; training, validation and test need "
             f"at least one each: give every class {_MIN_PER_LABEL} or more."
         )
-    index = {name: number for number, name in enumerate(labels)}
-    return labels, np.array([index[name] for name in given], np.int64)
+    index: dict[str | None, int] = {name: number for number, name in enumerate(labels)}
+    return labels, np.array([index.get(name, -1) for name in names], np.int64)
 
 
 def _split(

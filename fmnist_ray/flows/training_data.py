@@ -64,6 +64,7 @@ def _catalogue(settings: TrainSettings, source: TrainingSource) -> TrainingData:
             "label_column": source.label_column,
             "group_column": source.group_column or "none",
             "num_train": len(images.train.labels),
+            "num_unlabelled": images.num_unlabelled,
             "num_rejects": images.num_rejects,
         },
     )

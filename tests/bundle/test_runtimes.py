@@ -15,7 +15,7 @@ from fmnist_ray.errors import BundleError, ClusterError
 PIXELS = np.random.default_rng(11).integers(0, 256, (70, 1, 28, 28), dtype=np.uint8)
 SPEC = BundleSpec(
     labels=("a", "b", "c"),
-    architecture="cnn_dropout_1",
+    architecture="bn_cnn",
     architecture_args={},
     preparation=Preparation(),
     temperature=1.0,
@@ -48,7 +48,7 @@ def test_torch_and_openvino_agree(exported: tuple[bytes, bytes], openvino: Score
     assert np.ptp(scores.logits, axis=0).min() > 0.01
 
 
-@pytest.mark.parametrize("num_rows", [0, 1, 15, 16, 17, 33])
+@pytest.mark.parametrize("num_rows", [0, 1, 2, 3, 5, 15, 16, 17, 33])
 def test_any_number_of_rows_is_scored(openvino: Scorer, num_rows: int) -> None:
     whole, part = openvino.score(PIXELS), openvino.score(PIXELS[:num_rows])
     assert part.logits.shape == (num_rows, 3)

@@ -36,15 +36,22 @@ from fmnist_ray.schema import DECISION_COLUMNS
 PROMISES = Promises(min_precision=0.9, coverage=0.9)
 
 
-def photos(num_rows: int, seed: int) -> dict[str, list[Any]]:
-    """Noisy images whose class is the brightest of ten places."""
+def photos(num_rows: int, seed: int, *, contrast: int = 35) -> dict[str, list[Any]]:
+    """Noisy images whose class is the place, of ten, that is brighter by `contrast`."""
     generator = np.random.default_rng(seed)
     labels = np.arange(num_rows) % 10
     images = generator.integers(0, 120, (num_rows, 28, 28), dtype=np.uint8)
     for image, label in zip(images, labels, strict=True):
         row, column = divmod(int(label), 5)
-        image[row * 12 : row * 12 + 8, column * 5 : column * 5 + 5] += 35
+        image[row * 12 : row * 12 + 8, column * 5 : column * 5 + 5] += contrast
     return {"image": [encode_png(image) for image in images], "label": [FASHION_MNIST[label] for label in labels]}
+
+
+def mixed_photos(num_rows: int, seed: int) -> dict[str, list[Any]]:
+    """A third of them faint."""
+    faint = num_rows // 3
+    parts = photos(num_rows - faint, seed), photos(faint, seed + 100, contrast=10)
+    return {name: parts[0][name] + parts[1][name] for name in parts[0]}
 
 
 def write(folder: Path, columns: dict[str, list[Any]]) -> str:
@@ -73,7 +80,7 @@ def calibrated(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory, in_p
     held = CalibrateSettings(
         bundle=str(folder / "two"),
         out_uri=str(folder / "calibrated"),
-        catalogue_uri=write(folder / "held", photos(1_500, 1)),
+        catalogue_uri=write(folder / "held", mixed_photos(1_500, 1)),
     )
     outcome = calibrate(held, command="fmnist-ray calibrate")
     assert outcome.num_heldout == 1_500
@@ -85,7 +92,7 @@ def calibrated(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory, in_p
 
 
 def test_batch_and_python_decide_alike_and_the_promise_holds(calibrated: Path, tmp_path: Path, in_process: Any) -> None:
-    rows = photos(1_000, 2)
+    rows = mixed_photos(1_000, 2)
     noise = np.random.default_rng(3).integers(0, 256, (20, 28, 28), dtype=np.uint8)
     blank = [encode_png(np.full((28, 28), 90 + number, np.uint8)) for number in range(10)]
     rows["image"] += [*map(encode_png, noise), *blank, b"broken"]
@@ -224,13 +231,14 @@ def test_held_out_rows_know_the_scores_of_the_bundles_svm(calibrated: Path) -> N
 
 
 def test_reviewed_rows_come_back_and_tell_how_good_a_run_is(calibrated: Path, tmp_path: Path, in_process: Any) -> None:
-    rows = {**photos(1_000, 5), "product_id": [f"p{number}" for number in range(1_000)]}
+    rows = {**mixed_photos(1_000, 5), "product_id": [f"p{number}" for number in range(1_000)]}
     truth = rows.pop("label")
     settings = ClassifySettings(
         catalogue_uri=write(tmp_path / "catalogue", rows), out_uri=str(tmp_path / "out"), bundle=str(calibrated),
         promises=PROMISES,
     )  # fmt: skip
     summary = classify(settings, lambda: nullcontext(in_process()))
+    assert summary.decisions["review"] > 50
     assert summary.review_uri is not None
     page = Path(summary.review_uri).read_text()
     assert page.count("data:image/png") == 120
@@ -245,8 +253,9 @@ def test_reviewed_rows_come_back_and_tell_how_good_a_run_is(calibrated: Path, tm
         row["decision"] == "review" and row["input_row"] not in {entry["input_row"] for entry in audited}
         for row in predictions
     )
-    values = [row["value"] for row in queue[AUDIT_ROWS:]]
-    assert values == sorted(values, reverse=True)
+    places = [(max(1, len(row["label_set"])), row["value"]) for row in queue[AUDIT_ROWS:]]
+    assert places == sorted(places, reverse=True)
+    assert len({size for size, _ in places}) > 2
 
     csv = tmp_path / "decided.csv"
     lines = [f"{row['input_file']},{row['input_row']},{truth[row['input_row']]}" for row in audited]

@@ -86,10 +86,21 @@ def test_numbers_are_names_too_and_rows_without_groups_are_split_exactly(tmp_pat
     assert [len(part.labels) for part in (data.train, data.validation, data.test)] == [43, 6, 8]
 
 
+def test_rows_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None:
+    """As `review import` leaves them: photos that show none of the classes."""
+    data = load(write(tmp_path / "catalogue.parquet", broken=3, category=["Hat", None, "Shorts"] * 20))
+    assert data.labels == ("Hat", "Shorts")
+    assert data.description["num_unlabelled"] == 20
+    parts = (data.train, data.validation, data.test)
+    assert sum(len(part.labels) for part in parts) + data.description["num_rejects"] == 40
+    for part in parts:
+        assert (part.pixels[:, 0, 16, 16] == [TONES[data.labels[n]] for n in part.labels]).all()
+
+
 @pytest.mark.parametrize(
     ("columns", "changes", "message"),
     [
-        ({"category": ["Hat", None] * 30}, {}, "no label in 30 of 60 rows"),
+        ({"category": [None] * 60}, {}, "has no label"),
         ({"category": ["Hat"] * 60}, {}, "one class only"),
         ({"category": ["Hat", "Cap"] * 29 + ["Hat", "Rare"]}, {}, "Class 'Rare' of column 'category' has 1 images"),
         ({"sender": [1] * 60}, {}, "too few groups of column 'sender'"),
