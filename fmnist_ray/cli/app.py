@@ -23,6 +23,7 @@ from fmnist_ray.cli import (
     train,
     tune,
 )
+from fmnist_ray.cli.bundle import app as bundle_app
 from fmnist_ray.cli.catalogue import catalogue_app
 from fmnist_ray.cli.cluster import cluster_app
 from fmnist_ray.cli.data import data_app
@@ -63,6 +64,7 @@ app.add_typer(cluster_app, name="cluster")
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(epilog=drift.EPILOG)(drift.drift)
 app.command(epilog=explain.EPILOG)(explain.explain)
+app.add_typer(bundle_app, name="bundle")
 app.add_typer(data_app, name="data")
 app.add_typer(catalogue_app, name="catalogue")
 app.add_typer(store_app, name="store")

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from fmnist_ray.labels import FASHION_MNIST, Labels
+from fmnist_ray.reports.bundle_diff_page import BundleDiffReport, rows_content
 from fmnist_ray.reports.describe_page import (
     ClassContent,
     DescribeFacts,
@@ -292,10 +293,43 @@ def make_description(*, labels: Labels = FASHION_MNIST, text: str = "") -> Descr
     return describe_report(facts, classes, counts, (0.4, 0.2), twins, twins, suspects, 31, labels)
 
 
+def make_bundle_diff(*, labels: Labels = FASHION_MNIST, text: str = "") -> BundleDiffReport:
+    """The diff of two made-up bundles, with every section."""
+    generator = np.random.default_rng(0)
+    truth, before, after = generator.integers(0, len(labels), (3, 400))
+    samples = [
+        {
+            "product_id": f"{text}p-{row}",
+            "input_file": f"{text}part-0.parquet",
+            "input_row": row,
+            "label_id": after[row],
+            "before_id": before[row],
+            "confidence": 0.8,
+            "true_label_id": truth[row],
+            "thumbnail": png(generator, 28),
+            "order": row,
+        }
+        for row in range(200)
+    ]
+    table = pa.Table.from_pylist(samples, SAMPLES.append(pa.field("before_id", pa.int16())))
+    rows = {
+        "data_uri": f"{text}catalogue",
+        "num_rows": 402,
+        **rows_content(truth, before, after, table, labels),
+        "accepted": {"min_precision": 0.99, "before": 0.8, "after": 0.7},
+        "no_promise": [f"{text} can't promise that."],
+    }
+    sides = {side: {"name": f"{text}{side}", "digest": "ab" * 32} for side in ("before", "after")}
+    differences = [{"name": "architecture", "before": f"{text}bn_cnn", "after": None}]
+    moment = {"compared_at": "2026-11-21T03:14:07+00:00", "program_version": "0.1.0"}
+    return BundleDiffReport({"diff_version": 1, **moment, **sides, "differences": differences, "rows": rows})
+
+
 PAGES: dict[str, Callable[..., bytes]] = {
     "evaluation": lambda **options: make_evaluation(**options).to_html(),
     "drift": lambda **options: make_drift(**options).to_html(),
     "explanation": lambda **options: make_explanation(**options).to_html(),
+    "bundle diff": lambda **options: make_bundle_diff(**options).files()["diff.html"],
     "description": lambda **options: make_description(**options).files()["describe.html"],
 }
 
