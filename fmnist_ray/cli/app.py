@@ -10,6 +10,7 @@ import typer
 from fmnist_ray.cli import (
     calibrate,
     classify,
+    compare,
     demo,
     drift,
     evaluate,
@@ -19,6 +20,7 @@ from fmnist_ray.cli import (
     nightly,
     runs,
     serve,
+    similar,
     submit,
     train,
     tune,
@@ -62,6 +64,8 @@ app.command(epilog=serve.EPILOG)(serve.serve)
 app.command(epilog=submit.EPILOG, context_settings=submit.CONTEXT)(submit.submit)
 app.add_typer(cluster_app, name="cluster")
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
+app.command(epilog=compare.EPILOG)(compare.compare)
+app.command(epilog=similar.EPILOG)(similar.similar)
 app.command(epilog=drift.EPILOG)(drift.drift)
 app.command(epilog=explain.EPILOG)(explain.explain)
 app.add_typer(bundle_app, name="bundle")
