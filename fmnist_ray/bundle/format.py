@@ -14,8 +14,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any
 
+from fmnist_ray.bundle.aliases import aliased_uri, split_alias
 from fmnist_ray.config.classify import HeadName
 from fmnist_ray.config.images import Preparation
 from fmnist_ray.decisions.calibration import Curve
@@ -105,19 +107,31 @@ class Bundle:
     """Content of every file of the manifest, by name. A bundle of a small network is a few MB."""
 
 
+def shipped_names() -> list[str]:
+    """Bundles that come with the package."""
+    return sorted(entry.name for entry in _shipped_folder().iterdir() if entry.is_dir())
+
+
 def bundle_uri(name_or_uri: str) -> str:
-    """The place of a bundle: a shipped one by its bare name (`default`), else the path or URI as given."""
+    """The place of a bundle: a shipped one by its bare name (`default`), one of a registry by its alias
+    (`s3://shop/bundles@default`), else the path or URI as given."""
     if _SHIPPED.fullmatch(name_or_uri):
-        shipped = resources.files("fmnist_ray") / "bundles" / name_or_uri
+        shipped = _shipped_folder() / name_or_uri
         if shipped.is_dir():
             return str(shipped)
-    return name_or_uri
+    return aliased_uri(name_or_uri)
 
 
 def node_uri(name_or_uri: str) -> str:
-    """What to tell another node: a shipped bundle's bare name, since its package may lie elsewhere, or a full place."""
-    shipped = bundle_uri(name_or_uri) != name_or_uri
-    return name_or_uri if shipped else open_store(name_or_uri).uri
+    """What to tell another node: a shipped bundle's bare name, since its package may lie elsewhere, or a full place;
+    for an alias that of the bundle which it means now, so that all nodes use the same one."""
+    place = bundle_uri(name_or_uri)
+    shipped = place != name_or_uri and split_alias(name_or_uri) is None
+    return name_or_uri if shipped else open_store(place).uri
+
+
+def _shipped_folder() -> Traversable:
+    return resources.files("fmnist_ray") / "bundles"
 
 
 def check_free(out: Store, *, replace: bool) -> None:
@@ -177,6 +191,19 @@ def read_bundle(name_or_uri: str) -> Bundle:
             _check_safetensors(name, data)
     spec = BundleSpec.from_json(files[SPEC])
     return Bundle(uri=uri, digest=hashlib.sha256(encoded).hexdigest(), spec=spec, files=files)
+
+
+def copy_bundle(bundle: Bundle, out: Store) -> None:
+    """Copy a bundle byte for byte, so that it keeps its digest; nothing is done where it is already."""
+    try:
+        out.info(MANIFEST)
+    except NotFoundError:
+        encoded = open_store(bundle.uri).get(MANIFEST)
+        if hashlib.sha256(encoded).hexdigest() != bundle.digest:
+            raise ParityError(f"Bundle {bundle.uri} was changed while it was copied: run the command again.") from None
+        for name, data in sorted(bundle.files.items()):
+            out.put(name, data)
+        out.put(MANIFEST, encoded)
 
 
 def _manifest_files(encoded: bytes, uri: str) -> dict[str, dict[str, Any]]:

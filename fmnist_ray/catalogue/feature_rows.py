@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +14,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fmnist_ray.catalogue.commit import Commit
-from fmnist_ray.catalogue.plan import Plan
+from fmnist_ray.catalogue.plan import Plan, Shard
 from fmnist_ray.catalogue.results import open_results
 from fmnist_ray.errors import CatalogueError, ParityError, SettingError
-from fmnist_ray.labels import Labels
 from fmnist_ray.store import Store, open_store
 
 
@@ -33,10 +33,12 @@ class FeatureFile:
 class FeatureRows:
     """The table of a committed features run. Rows are numbered through all of its files, in catalogue order."""
 
-    def __init__(self, store: Store, commit: Commit, labels: Labels) -> None:
+    def __init__(self, store: Store, commit: Commit) -> None:
         self.uri = store.uri
+        self.facts = commit.facts
+        """Of the run: its bundle, labels, and more."""
         self._store = store
-        self._labels = labels
+        self._labels: list[str] = commit.facts["labels"]
         self._plan_id = commit.plan_id
         self._files = [file for file in commit.files if file.table == "features"]
         ends = np.cumsum([0, *(file.num_rows for file in self._files)])
@@ -70,14 +72,44 @@ class FeatureRows:
     def read(self, number: int) -> FeatureFile:
         """All rows of a file. `CatalogueError` where it can't be read or holds what is no number."""
         table = self._read(number, ["features", "logits"])
-        features, logits = (_matrix(table.column(name)) for name in ("features", "logits"))
+        features = self._checked(number, _matrix(table.column("features")))
+        return FeatureFile(features=features, logits=_matrix(table.column("logits")))
+
+    def features(self, number: int) -> NDArray[np.float32]:
+        """The features [n, width] of a file alone. Safe to call from several threads; raises as `read`."""
+        return self._checked(number, _matrix(self._read(number, ["features"]).column("features")))
+
+    def find(self, catalogue_row: int) -> int | None:
+        """The number of the row that is `catalogue_row` of the catalogue, counted over all of its files; None where the
+        catalogue has no such row, or it has no features because its image was rejected."""
+        starts = list(accumulate((file.num_rows for file in self.plan().inputs), initial=0))
+        for number, span in enumerate(self.spans):
+            shard = Shard.from_id(self._files[number].key.rpartition("/")[2].rpartition("-")[0])
+            row = catalogue_row - starts[shard.file]
+            if shard.start <= row < shard.stop:
+                rows = self._read(number, ["input_row"]).column("input_row").to_numpy()
+                position = int(np.searchsorted(rows, row))
+                return span.start + position if row in rows[position : position + 1] else None
+        return None
+
+    def cells(self, rows: Sequence[int], columns: Sequence[str]) -> list[dict[str, Any]]:
+        """Some columns of some rows, in their order."""
+        found: dict[int, dict[str, Any]] = {}
+        for number, span in enumerate(self.spans):
+            inside = [row for row in rows if span.start <= row < span.stop]
+            if inside:
+                table = self._read(number, columns).take([row - span.start for row in inside])
+                found.update(zip(inside, table.to_pylist(), strict=True))
+        return [found[row] for row in rows]
+
+    def _checked(self, number: int, features: NDArray[np.float32]) -> NDArray[np.float32]:
         bad = int((~np.isfinite(features).all(axis=1)).sum())
         if bad:
             raise CatalogueError(
                 f"{bad} of {len(features)} rows of {self.uri}/{self._files[number].key} have features that are no "
                 "numbers (NaN or infinite): look at their images, and run fmnist-ray features anew."
             )
-        return FeatureFile(features=features, logits=logits)
+        return features
 
     def take(self, rows: NDArray[np.int64]) -> FeatureFile:
         """The rows of these numbers, ascending."""
@@ -92,14 +124,8 @@ class FeatureRows:
 
     def places(self, rows: NDArray[np.int64]) -> list[tuple[str, int]]:
         """Input file and row of each of some rows, in their order."""
-        found: dict[int, tuple[str, int]] = {}
-        for number, span in enumerate(self.spans):
-            inside = [int(row) for row in rows if span.start <= row < span.stop]
-            if inside:
-                table = self._read(number, ["input_file", "input_row"]).take([row - span.start for row in inside])
-                cells = zip(table.column("input_file").to_pylist(), table.column("input_row").to_pylist(), strict=True)
-                found.update(zip(inside, cells, strict=True))
-        return [found[int(row)] for row in rows]
+        found = self.cells(rows.tolist(), ["input_file", "input_row"])
+        return [(cell["input_file"], cell["input_row"]) for cell in found]
 
     def plan(self) -> Plan:
         """The plan of the run that wrote the table."""
@@ -124,8 +150,8 @@ class FeatureRows:
             ) from error
 
 
-def open_features(uri: str, *, bundle_digest: str, labels: Labels) -> FeatureRows:
-    """The features at `uri`, if they are those of the bundle's network.
+def open_features(uri: str, *, bundle_digest: str | None = None) -> FeatureRows:
+    """The features at `uri`, if they are those of the bundle with that digest; of any where it is None.
 
     `IncompleteError` while nothing is committed there, `SettingError` where it is no such table, `ParityError` where
     another bundle made it.
@@ -135,13 +161,13 @@ def open_features(uri: str, *, bundle_digest: str, labels: Labels) -> FeatureRow
     if facts.get("table") != "features":
         raise SettingError(f"{uri} holds predictions, no features: name the --out of a fmnist-ray features.")
     if facts["layer"] is not None:
-        raise SettingError(f"{uri} holds the layer {facts['layer']}; a head is fitted on the layer before the logits.")
-    if facts["bundle_digest"] != bundle_digest:
+        raise SettingError(f"{uri} holds the layer {facts['layer']}; the layer before the logits is needed.")
+    if bundle_digest is not None and facts["bundle_digest"] != bundle_digest:
         raise ParityError(
             f"{uri} holds features of bundle {facts['bundle_digest'][:12]}, not of {bundle_digest[:12]}: run "
             "fmnist-ray features with this bundle, or name the other one."
         )
-    return FeatureRows(open_store(uri), commit, labels)
+    return FeatureRows(open_store(uri), commit)
 
 
 def _matrix(column: pa.ChunkedArray) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ import typer
 from fmnist_ray.cli import (
     calibrate,
     classify,
+    compare,
     demo,
     drift,
     evaluate,
@@ -19,10 +20,12 @@ from fmnist_ray.cli import (
     nightly,
     runs,
     serve,
+    similar,
     submit,
     train,
     tune,
 )
+from fmnist_ray.cli.bundle import app as bundle_app
 from fmnist_ray.cli.catalogue import catalogue_app
 from fmnist_ray.cli.cluster import cluster_app
 from fmnist_ray.cli.data import data_app
@@ -61,8 +64,11 @@ app.command(epilog=serve.EPILOG)(serve.serve)
 app.command(epilog=submit.EPILOG, context_settings=submit.CONTEXT)(submit.submit)
 app.add_typer(cluster_app, name="cluster")
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
+app.command(epilog=compare.EPILOG)(compare.compare)
+app.command(epilog=similar.EPILOG)(similar.similar)
 app.command(epilog=drift.EPILOG)(drift.drift)
 app.command(epilog=explain.EPILOG)(explain.explain)
+app.add_typer(bundle_app, name="bundle")
 app.add_typer(data_app, name="data")
 app.add_typer(catalogue_app, name="catalogue")
 app.add_typer(store_app, name="store")

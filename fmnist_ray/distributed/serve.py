@@ -50,6 +50,7 @@ def open_endpoint(settings: ServeSettings, *, address: str | None = None) -> Ite
     `BundleError`, `ParityError`, `InputError`. `ClusterError` where the port is taken or Serve does not come up.
     """
     keys = read_keys(settings.keys_path) if settings.keys_path else None
+    settings = dataclasses.replace(settings, bundle=node_uri(settings.bundle))
     digest = _look_at_bundle(settings)
     port = check_port(settings.host, settings.port)
     joins = bool(address or os.environ.get("RAY_ADDRESS"))
@@ -60,7 +61,7 @@ def open_endpoint(settings: ServeSettings, *, address: str | None = None) -> Ite
 
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
         with connect(address):
-            application = bind(dataclasses.replace(settings, bundle=node_uri(settings.bundle)), keys)
+            application = bind(settings, keys)
             try:
                 serve.start(http_options={"host": settings.host, "port": port}, proxy_location="HeadOnly")
                 serve.run(application, name=_APPLICATION, route_prefix="/")
@@ -104,6 +105,7 @@ def application(args: dict[str, Any]) -> Any:
     are fields of `ServeSettings`. It listens where the file says, so it needs `keys_path`, on every node.
     """
     settings = ServeSettings(**{"host": "0.0.0.0", **args})
+    settings = dataclasses.replace(settings, bundle=node_uri(settings.bundle))
     return bind(settings, read_keys(settings.keys_path) if settings.keys_path else None)
 
 

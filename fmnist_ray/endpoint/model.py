@@ -38,7 +38,7 @@ class Model:
     def __init__(self, uri: str, load: Load) -> None:
         self._load = load
         self.uri = node_uri(uri)
-        self.classifier = load(uri)
+        self.classifier = load(self.uri)
         self._replacing = asyncio.Lock()
 
     def answer(self, images: list[bytes]) -> Sequence[Outcome]:
@@ -60,8 +60,9 @@ class Model:
         Raises the bundle's errors, `BundleError` and `ParityError`, and keeps what it has.
         """
         async with self._replacing:
-            classifier = await asyncio.to_thread(self._load, uri)
-            self.uri, self.classifier = node_uri(uri), classifier
+            place = await asyncio.to_thread(node_uri, uri)
+            classifier = await asyncio.to_thread(self._load, place)
+            self.uri, self.classifier = place, classifier
         return classifier
 
 

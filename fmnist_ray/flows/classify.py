@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from fmnist_ray.bundle.aliases import aliased_uri, split_alias
 from fmnist_ray.bundle.classifier import deciding_head
 from fmnist_ray.bundle.decisions import proven_thresholds
 from fmnist_ray.bundle.format import Bundle, node_uri, read_bundle
 from fmnist_ray.catalogue.carry import check_carriable
-from fmnist_ray.catalogue.commit import Commit, claim, commit_run, read_commit
+from fmnist_ray.catalogue.commit import Commit, claim, commit_run, read_commit, read_plan
 from fmnist_ray.catalogue.plan import Plan, make_plan
 from fmnist_ray.catalogue.reader import inspect_inputs, list_inputs
 from fmnist_ray.catalogue.receipts import Receipt, read_receipts
@@ -83,8 +84,21 @@ def classify(
     `RejectBudgetError` when more rows are rejected than allowed, `IncompleteError` when shards are left.
     """
     started = time.perf_counter()
-    bundle = read_bundle(settings.bundle)
-    return run_plan(settings, bundle, _plan(settings, bundle), open_executor, on_progress=on_progress, started=started)
+    pinned = pinned_settings(settings)
+    bundle = read_bundle(pinned.bundle)
+    alias = settings.bundle if pinned.bundle != settings.bundle else None
+    plan = _plan(pinned, bundle)
+    return run_plan(pinned, bundle, plan, open_executor, on_progress=on_progress, started=started, alias=alias)
+
+
+def pinned_settings(settings: ClassifySettings) -> ClassifySettings:
+    """The settings with the place of the bundle that an alias means now, whoever moves it meanwhile. A run that has
+    begun keeps the bundle it began with, unless it is to be replaced."""
+    if split_alias(settings.bundle) is None:
+        return settings
+    begun = None if settings.replace else read_plan(open_store(settings.out_uri))
+    keep = None if begun is None else begun.promises["bundle_digest"]
+    return dataclasses.replace(settings, bundle=aliased_uri(settings.bundle, keep=keep))
 
 
 def run_plan(
@@ -95,9 +109,10 @@ def run_plan(
     *,
     on_progress: Callable[[int, int], None] | None,
     started: float,
+    alias: str | None = None,
 ) -> RunSummary:
-    """Carry out a plan, from the claim of its place to the report; `started` is the `time.perf_counter` of the command.
-    Errors as of `classify`."""
+    """Carry out a plan, from the claim of its place to the report; `started` is the `time.perf_counter` of the command,
+    `alias` the name by which the bundle was found. Errors as of `classify`."""
     out = open_store(settings.out_uri)
     plan = claim(out, planned, replace=settings.replace)
     worker = WorkerSettings(
@@ -119,6 +134,7 @@ def run_plan(
         if not settings.accept_rejects:
             check_rejects(out, receipts, max_share=settings.max_rejects)
         facts |= _facts(settings, bundle, plan, time.perf_counter() - started, plan.num_rows - before)
+        facts["alias"] = alias
         commit = commit_run(out, plan, receipts, statistics=_merged(receipts, bundle), facts=facts)
     report_uri = write_report(out, commit)
     elapsed_s = time.perf_counter() - started

@@ -80,7 +80,7 @@ def fit_svm(
     check_free(out, replace=settings.replace)
     bundle = read_bundle(settings.bundle)
     tables = find_features(settings, bundle, extract)
-    opened = [open_features(uri, bundle_digest=bundle.digest, labels=bundle.spec.labels) for uri in tables]
+    opened = [open_features(uri, bundle_digest=bundle.digest) for uri in tables]
     folds = settings.search.folds if settings.search.vary else 0
     rows = split_table(opened[0], bundle, folds=folds, test_apart=len(opened) > 1)
     searched = _searched(settings, rows, search, on_progress or (lambda done, total: None))

@@ -36,7 +36,7 @@ def _write(store: Store, commit: Commit) -> None:
         plan_id=commit.plan_id,
         catalogue_uri=facts["catalogue_uri"],
         out_uri=store.uri,
-        bundle_uri=facts["bundle"],
+        bundle_uri=facts.get("alias") or facts["bundle"],
         bundle_digest=facts["bundle_digest"],
         architecture=facts["architecture"],
         precision=facts["precision"],

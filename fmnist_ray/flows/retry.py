@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from fmnist_ray.bundle.aliases import aliased_uri
 from fmnist_ray.bundle.format import read_bundle
 from fmnist_ray.catalogue.carry import check_carriable
 from fmnist_ray.catalogue.plan import Plan
@@ -64,18 +65,27 @@ def retry(
     )
     for receipt in done:
         adopt_receipt(out, plan, receipt)
-    bundle = read_bundle(settings.bundle or results.commit.facts["bundle"])
+    facts = results.commit.facts
+    place = aliased_uri(settings.bundle or facts["bundle"], keep=earlier.promises["bundle_digest"])
     run = ClassifySettings(
         catalogue_uri=earlier.catalogue_uri,
         out_uri=settings.out_uri,
-        bundle=settings.bundle or results.commit.facts["bundle"],
+        bundle=place,
         precision=earlier.promises["precision"],
         runtime=settings.runtime,
         max_rejects=settings.max_rejects,
         accept_rejects=settings.accept_rejects,
         replace=True,
     )
-    return run_plan(run, bundle, plan, open_executor, on_progress=on_progress, started=started)
+    return run_plan(
+        run,
+        read_bundle(place),
+        plan,
+        open_executor,
+        on_progress=on_progress,
+        started=started,
+        alias=facts.get("alias"),
+    )
 
 
 def _retryable(receipt: Receipt) -> bool:

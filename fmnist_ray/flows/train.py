@@ -90,7 +90,7 @@ def train(
     network, states = _trained(settings, data, execute, report)
     architecture, architecture_args = bundle_architecture(settings)
     graph = export_onnx(network, size=data.preparation.size)
-    answers = _Answers.of(graph, data.validation, data.test)
+    answers = HeldOutAnswers.of(graph, data.validation, data.test)
     num_parameters = sum(weight.numel() for weight in network.parameters())
     spec = BundleSpec(
         labels=data.labels,
@@ -140,8 +140,8 @@ def _trained(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Answers:
-    """What the exported graph says of the held-out images."""
+class HeldOutAnswers:
+    """What an exported graph says of validation and test images, once the first have calibrated it."""
 
     validation: Scores
     """Of the validation images"""
@@ -150,7 +150,8 @@ class _Answers:
     metrics: dict[str, Any]
 
     @classmethod
-    def of(cls, graph: bytes, validation: LabelledImages, test: LabelledImages) -> _Answers:
+    def of(cls, graph: bytes, validation: LabelledImages, test: LabelledImages) -> HeldOutAnswers:
+        """The answers of the graph, on all of the processor's threads."""
         scorer = OpenVinoRuntime(graph, precision="f32", num_threads=os.cpu_count() or 1)
         scores = scorer.score(validation.pixels)
         temperature = fit_temperature(scores.logits, validation.labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import threading
 from pathlib import Path
@@ -9,9 +10,13 @@ from pathlib import Path
 import pytest
 
 from fmnist_ray.bundle.classifier import load_bundle
+from fmnist_ray.bundle.format import read_bundle
 from fmnist_ray.client import Client
+from fmnist_ray.config.serve import ServeSettings
 from fmnist_ray.endpoint.keys import add_key, read_keys
+from fmnist_ray.endpoint.model import Model, loader
 from fmnist_ray.errors import InputError
+from fmnist_ray.flows.promote import add_bundle
 
 
 def test_reload_under_load(serve, tmp_path: Path, other_bundle: str, sample: list[bytes]) -> None:
@@ -55,6 +60,18 @@ def test_reload_under_load(serve, tmp_path: Path, other_bundle: str, sample: lis
             thread.join(timeout=60)
         assert failures == []
     assert set(seen) == set(digests)
+
+
+def test_a_promotion_changes_no_endpoint_until_it_is_told(tmp_path: Path, tiny_bundle: Path) -> None:
+    alias, digests = f"{tmp_path}@default", [read_bundle(name).digest for name in (str(tiny_bundle), "default")]
+    add_bundle(str(tiny_bundle), alias)
+    model = Model(alias, loader(ServeSettings(bundle=alias), threads=1))
+    add_bundle("default", alias)
+    assert model.classifier.digest == digests[0]
+    assert model.uri.endswith(digests[0]), "what a replica that starts later is told"
+    assert asyncio.run(model.replace(model.uri)).digest == digests[0]
+    assert asyncio.run(model.replace(alias)).digest == digests[1]
+    assert model.uri.endswith(digests[1])
 
 
 def watched(work, failures: list[BaseException]) -> None:

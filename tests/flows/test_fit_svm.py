@@ -245,7 +245,7 @@ def test_rows_are_split_as_in_the_networks_training_rejects_and_groups_included(
     rows = {"image": images, "category": photos["label"], "sender": [n // 4 for n in range(600)]}
     fit(catalogue_uri=str(catalogue(rows)), bundle=str(tmp_path / "mine"), svm=SvmSettings(kind="linear"))
     mine = read_bundle(str(tmp_path / "mine"))
-    table = open_features(str(tmp_path / "work" / "features"), bundle_digest=mine.digest, labels=spec.labels)
+    table = open_features(str(tmp_path / "work" / "features"), bundle_digest=mine.digest)
     parts = split_table(table, mine, folds=0, test_apart=False)
     trained = load_training_data(TrainSettings(source=TrainingSource(
         catalogue_uri=str(tmp_path / "catalogue"), label_column="category", group_column="sender"

@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from fmnist_ray.labels import FASHION_MNIST, Labels
+from fmnist_ray.reports.bundle_diff_page import BundleDiffReport, rows_content
+from fmnist_ray.reports.compare_page import CompareReport
 from fmnist_ray.reports.describe_page import (
     ClassContent,
     DescribeFacts,
@@ -38,6 +40,7 @@ from fmnist_ray.reports.gallery import Gallery
 from fmnist_ray.reports.label_errors import Suspect
 from fmnist_ray.reports.learning import learning_content, learning_history
 from fmnist_ray.reports.run_page import RunFacts, RunReport, run_report
+from fmnist_ray.reports.similar_page import ShownProduct, duplicates_report, similar_report
 from fmnist_ray.reports.statistics import RunStatistics
 from fmnist_ray.schema import SAMPLES, Reason
 
@@ -327,10 +330,93 @@ def make_description(*, labels: Labels = FASHION_MNIST, text: str = "") -> Descr
     return describe_report(facts, classes, counts, (0.4, 0.2), twins, twins, suspects, 31, labels)
 
 
+def make_bundle_diff(*, labels: Labels = FASHION_MNIST, text: str = "") -> BundleDiffReport:
+    """The diff of two made-up bundles, with every section."""
+    generator = np.random.default_rng(0)
+    truth, before, after = generator.integers(0, len(labels), (3, 400))
+    samples = [
+        {
+            "product_id": f"{text}p-{row}",
+            "input_file": f"{text}part-0.parquet",
+            "input_row": row,
+            "label_id": after[row],
+            "before_id": before[row],
+            "confidence": 0.8,
+            "true_label_id": truth[row],
+            "thumbnail": png(generator, 28),
+            "order": row,
+        }
+        for row in range(200)
+    ]
+    table = pa.Table.from_pylist(samples, SAMPLES.append(pa.field("before_id", pa.int16())))
+    rows = {
+        "data_uri": f"{text}catalogue",
+        "num_rows": 402,
+        **rows_content(truth, before, after, table, labels),
+        "accepted": {"min_precision": 0.99, "before": 0.8, "after": 0.7},
+        "no_promise": [f"{text} can't promise that."],
+    }
+    sides = {side: {"name": f"{text}{side}", "digest": "ab" * 32} for side in ("before", "after")}
+    differences = [{"name": "architecture", "before": f"{text}bn_cnn", "after": None}]
+    moment = {"compared_at": "2026-11-21T03:14:07+00:00", "program_version": "0.1.0"}
+    return BundleDiffReport({"diff_version": 1, **moment, **sides, "differences": differences, "rows": rows})
+
+
+def make_products(text: str, labels: Labels) -> list[ShownProduct]:
+    """Products as the pages of `similar` show them."""
+    generator = np.random.default_rng(0)
+    return [
+        ShownProduct(
+            product_id=f"{text}p-{number}" if number else None,
+            input_file=f"{text}part-0.parquet",
+            input_row=number,
+            label=labels[number % len(labels)] if number % 2 else None,
+            png=png(generator, 28),
+        )
+        for number in range(12)
+    ]
+
+
+def make_similar(*, labels: Labels = FASHION_MNIST, text: str = "") -> bytes:
+    """The page of the rows nearest to an image."""
+    hits = [(product, 0.99) for product in make_products(text, labels)]
+    facts = {"features_uri": f"{text}features", "num_rows": 9_000, "bundle_digest": "ab" * 32}
+    more = {"search_s": 0.2, "program_version": "0.1.0"}
+    report = similar_report(query=f"{text}shoe.jpg", picture=hits[0][0].png, hits=hits, facts=facts | more)
+    return report.files()["similar.html"]
+
+
+def make_duplicates(*, labels: Labels = FASHION_MNIST, text: str = "") -> bytes:
+    """The page of near duplicates."""
+    products = make_products(text, labels)
+    pairs = [(first, second, 0.99) for first, second in zip(products[::2], products[1::2], strict=True)]
+    facts = {"features_uri": f"{text}features", "num_rows": 9_000, "num_pairs": 6, "num_involved": 12}
+    report = duplicates_report(pairs=pairs, facts=facts | {"similarity": 0.98, "program_version": "0.1.0"})
+    return report.files()["duplicates.html"]
+
+
+def make_comparison(*, labels: Labels = FASHION_MNIST, text: str = "") -> bytes:
+    """The table of a comparison of models, with and without every optional figure."""
+    measured = {"num_seeds": 2, "fit_s": 320.0, "images_per_s": 9_000.0, "note": f"{text}note", "source": None}
+    full = {"reported": 0.9258, "spread": 0.001, "calibration_error": 0.01, "num_parameters": 241_994}
+    bare = dict.fromkeys([*full, "multiply_adds"])
+    rows = [
+        {"name": f"{text}bn-cnn", "test_accuracy": 0.9223, **measured, **full, "multiply_adds": 4_000_000},
+        {"name": labels[0], "test_accuracy": 0.84, **measured, **bare},
+    ]
+    facts = {"study": "leaderboard", "written_at": "2026-11-21T03:14:07+00:00", "epochs": 1, "subset": 2_000}
+    report = CompareReport({**facts, "num_done": 4, "num_runs": 6, "rows": rows, "missing": [f"{text}ann"]})
+    return report.files()["leaderboard.html"]
+
+
 PAGES: dict[str, Callable[..., bytes]] = {
     "evaluation": lambda **options: make_evaluation(**options).to_html(),
     "drift": lambda **options: make_drift(**options).to_html(),
     "explanation": lambda **options: make_explanation(**options).to_html(),
+    "bundle diff": lambda **options: make_bundle_diff(**options).files()["diff.html"],
+    "similar": make_similar,
+    "duplicates": make_duplicates,
+    "comparison": make_comparison,
     "description": lambda **options: make_description(**options).files()["describe.html"],
 }
 

@@ -1,0 +1,103 @@
+"""Comparisons: runs that are done stay done, and the table says what they came to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fmnist_ray.config.compare import CompareSettings
+from fmnist_ray.config.train import TrainSettings
+from fmnist_ray.errors import SettingError
+from fmnist_ray.flows.compare import compare, run_here
+from fmnist_ray.flows.compare_rows import ROWS, CompareRun, planned_runs
+from fmnist_ray.heads.classical import build_classical
+from fmnist_ray.networks.architectures import find_architecture
+
+
+def made_up(run: CompareRun) -> dict[str, Any]:
+    facts = {"calibration_error": None, "num_parameters": 10, "multiply_adds": 20, "epochs": 1, "num_train": 5}
+    return {**facts, "test_accuracy": 0.8 + run.seed / 10, "fit_s": 2.0, "images_per_s": 1000.0}
+
+
+class Killed(Exception):
+    pass
+
+
+def executor(done: list[str], most: int | None = None) -> Any:
+    def execute(runs: Sequence[CompareRun]) -> Iterator[tuple[CompareRun, dict[str, Any]]]:
+        for run in runs:
+            if len(done) == most:
+                raise Killed
+            done.append(f"{run.row.name} {run.seed}")
+            yield run, made_up(run)
+
+    return execute
+
+
+def test_every_row_can_be_trained() -> None:
+    names = [row.name for rows in ROWS.values() for row in rows]
+    assert len(names) == len(set(names))
+    assert len(ROWS["leaderboard"]) == 25
+    for row in (row for rows in ROWS.values() for row in rows):
+        settings = row.settings(3, None)
+        assert settings.seed == 3
+        find_architecture(settings.architecture)
+        if row.kind != "network":
+            build_classical(row.model, params=row.params)
+    changed = {row.name: row.settings(0, None) for row in ROWS["batches"]}
+    assert len({settings.digest() for settings in changed.values()}) == 12
+    assert changed["bn-cnn-32-0.0003-0.25"].architecture_args == {"dropout": 0.25}
+
+
+def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
+    settings = CompareSettings(out_uri=str(tmp_path), only=("ann", "lr"), seeds=2)
+    done: list[str] = []
+    with pytest.raises(Killed):
+        compare(settings, execute=executor(done, most=3))
+    half = json.loads((tmp_path / "leaderboard.json").read_text())
+    assert (half["num_done"], half["num_runs"], half["missing"]) == (3, 4, [])
+    (tmp_path / "runs" / "lr").joinpath("garbage.json").write_text("{")
+    summary = compare(settings, execute=executor(done))
+    assert done == ["ann 0", "lr 0", "ann 1", "lr 1"]
+    assert summary.num_done_before == 3
+    [ann, lr] = summary.report.content["rows"]
+    assert (ann["name"], ann["num_seeds"], ann["reported"]) == ("ann", 2, 0.8803)
+    assert ann["test_accuracy"] == pytest.approx(0.85)
+    assert ann["spread"] == pytest.approx(0.0707, abs=1e-4)
+    assert lr["calibration_error"] is None
+    compare(settings, execute=executor(done, most=4))
+
+    other = CompareSettings(out_uri=str(tmp_path), only=("ann",), seeds=1, epochs=2)
+    compare(other, execute=executor(done))
+    assert done[4:] == ["ann 0"], "another number of epochs is another run"
+    page = (tmp_path / "leaderboard.html").read_text()
+    assert "A quick look, 2 epochs" in page
+    assert "<script" not in page
+
+
+def test_the_key_of_a_run_is_its_settings() -> None:
+    [run] = planned_runs(CompareSettings(out_uri="x", only=("ann",), seeds=1))
+    assert isinstance(run.row.settings(0, None), TrainSettings)
+    assert run.key.startswith("runs/ann/0-")
+    with pytest.raises(SettingError, match="no row 'an'; the nearest are ann"):
+        planned_runs(CompareSettings(out_uri="x", only=("an",)))
+
+
+def test_networks_pixels_and_features_for_real(tmp_path: Path, fashion_mnist: Path) -> None:
+    settings = CompareSettings(out_uri=str(tmp_path), only=("ann", "lr", "cnn+svm"), seeds=1, epochs=1, subset=600)
+    summary = compare(settings, execute=run_here)
+    rows = {row["name"]: row for row in summary.report.content["rows"]}
+    assert rows["ann"]["num_parameters"] == 101_770
+    assert rows["ann"]["multiply_adds"] == 784 * 128 + 128 * 10
+    assert (rows["cnn+svm"]["num_train"], rows["cnn+svm"]["epochs"]) == (600, 1)
+    assert rows["cnn+svm"]["network_accuracy"] > 0.2
+    assert all(0.4 < row["test_accuracy"] < 0.86 for row in rows.values()), rows
+    assert 0 <= rows["lr"]["calibration_error"] < 0.3
+    assert rows["cnn+svm"]["calibration_error"] is None
+    assert all(row["images_per_s"] > 100 and row["fit_s"] > 0 for row in rows.values())
+    table = (tmp_path / "leaderboard.md").read_text()
+    assert "| lr | 84.20 % |" in table
