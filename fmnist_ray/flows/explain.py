@@ -116,7 +116,7 @@ def _neighbours(
     """For every image the rows of the feature table that are most like it; none without a table."""
     if settings.features_uri is None:
         return [[] for _ in pixels]
-    table = open_features(settings.features_uri, bundle_digest=bundle.digest, labels=classifier.labels)
+    table = open_features(settings.features_uri, bundle_digest=bundle.digest)
     return nearest_rows(table, classifier.features(pixels), classifier.labels, most=_NEIGHBOURS)
 
 
