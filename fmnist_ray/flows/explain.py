@@ -21,13 +21,14 @@ from fmnist_ray.config.explain import ExplainSettings, Method
 from fmnist_ray.decisions.decide import Answers
 from fmnist_ray.errors import CatalogueError, NotFoundError
 from fmnist_ray.flows.build import NAMED_SOURCES
-from fmnist_ray.flows.nearest import Neighbour, nearest_rows
 from fmnist_ray.flows.rows import open_rows, true_label_ids
+from fmnist_ray.flows.similar import PRODUCT, search, shown_products
 from fmnist_ray.images.encode import encode_png
 from fmnist_ray.images.heat import heat_picture, input_picture, overlay_picture, tiles_picture
 from fmnist_ray.images.occlusion import occlusion_map
 from fmnist_ray.images.prepare import prepare_batch
 from fmnist_ray.reports.explain_page import Alike, Explained, ExplainReport, HeatMap, explain_report
+from fmnist_ray.reports.similar_page import ShownProduct
 from fmnist_ray.store import open_store, split_uri
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def explain(settings: ExplainSettings) -> ExplainSummary:
             likeliest=_likeliest(answers, number, classifier),
             picture=encode_png(input_picture(prepared.pixels[number], _SIDE)),
             maps=tuple(_heat(method, prepared.pixels[number], maps[method][number]) for method in settings.methods),
-            neighbours=[_like(neighbour) for neighbour in neighbours[number]],
+            neighbours=neighbours[number],
         )
         for number, row in enumerate(found)
     ]
@@ -112,20 +113,24 @@ def explain(settings: ExplainSettings) -> ExplainSummary:
 
 def _neighbours(
     settings: ExplainSettings, bundle: Bundle, classifier: Classifier, pixels: NDArray[np.uint8]
-) -> list[list[Neighbour]]:
+) -> list[list[Alike]]:
     """For every image the rows of the feature table that are most like it; none without a table."""
     if settings.features_uri is None:
         return [[] for _ in pixels]
     table = open_features(settings.features_uri, bundle_digest=bundle.digest)
-    return nearest_rows(table, classifier.features(pixels), classifier.labels, most=_NEIGHBOURS)
+    found = search(table, classifier.features(pixels), _NEIGHBOURS)
+    rows = np.unique(found.rows).tolist()
+    shown = dict(zip(rows, shown_products(table, table.cells(rows, PRODUCT)), strict=True))
+    pairs = zip(found.rows.tolist(), found.best.tolist(), strict=True)
+    return [[_alike(shown[row], similarity) for row, similarity in zip(*pair, strict=True)] for pair in pairs]
 
 
-def _like(neighbour: Neighbour) -> Alike:
+def _alike(product: ShownProduct, similarity: float) -> Alike:
     return Alike(
-        name=f"{neighbour.input_file}, row {neighbour.input_row}",
-        label=neighbour.label,
-        similarity=neighbour.similarity,
-        thumbnail=neighbour.thumbnail,
+        name=f"{product.input_file}, row {product.input_row}",
+        label=product.label,
+        similarity=similarity,
+        thumbnail=product.png,
     )
 
 
