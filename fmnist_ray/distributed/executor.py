@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -85,8 +84,6 @@ class _ShardActor:
 
     def __init__(self, settings: WorkerSettings, places: dict[str, str]) -> None:
         os.environ.update(places)
-        # pyarrow asks pandas whether a list is one of its own, and would import it for that: 0.3 s in every worker.
-        sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # None makes its import fail, cleanly
         self._worker = ShardWorker(settings)
 
     def start(self) -> None:
