@@ -41,6 +41,7 @@ FENCES = {
     "simplejpeg": {"images"},
     "openvino": {"bundle"},
     "onnx": {"networks", "bundle"},
+    "onnxruntime": {"bundle"},
     "onnxscript": {"networks"},
     "jinja2": {"reports", "bundle"},
     "tensorboardX": {"reports"},

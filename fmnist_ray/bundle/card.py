@@ -7,7 +7,7 @@ from typing import Any
 
 from fmnist_ray.bundle.format import CARD, GOLDEN, GRAPH, HELDOUT, HISTORY, NOVELTY, SPEC, SVM, WEIGHTS, BundleSpec
 
-_APART = ("command", "settings", "svm", "calibration")
+_APART = ("command", "settings", "svm", "calibration", "compressed")
 """Facts that have a place of their own."""
 
 
@@ -39,6 +39,7 @@ def model_card(spec: BundleSpec, files: Collection[str]) -> bytes:
         "",
         *_heads(spec),
         *(_table("calibrated anew", facts["calibration"]) if "calibration" in facts else []),
+        *(_table("compressed", facts["compressed"]) if "compressed" in facts else []),
         "## Limits",
         "",
         "Confidence is calibrated, and a promised precision holds, for photos like the held-out images. A photo of "
@@ -46,7 +47,8 @@ def model_card(spec: BundleSpec, files: Collection[str]) -> bytes:
         "",
         "## Files",
         "",
-        f"`{SPEC}` description, `{GRAPH}` prepared pixels to logits and features, `{WEIGHTS}` the weights, "
+        f"`{SPEC}` description, `{GRAPH}` prepared pixels to logits and features, "
+        + (f"`{WEIGHTS}` the weights, " if "compressed" not in facts else "")
         + (f"`{SVM}` the SVM, " if spec.heads else "")
         + (f"`{HELDOUT}` and `{NOVELTY}` what decisions follow from, " if HELDOUT in files else "")
         + (f"`{HISTORY}` the learning curves, " if HISTORY in files else "")

@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 from fmnist_ray.bundle.runtimes import SVM_SCORES
 from fmnist_ray.heads.svm import SvmHead
 
-_PREFIX = "svm/"
-"""Of every name that is added, so that a head can be taken off again."""
+SVM_NODES = "svm/"
+"""What every name that is added starts with, so that a head can be taken off again."""
 
 
 def join_head(graph: bytes, head: SvmHead) -> bytes:
@@ -21,7 +21,7 @@ def join_head(graph: bytes, head: SvmHead) -> bytes:
     nodes, arrays = _kernel_nodes(head) if len(head.centres) else _linear_nodes(head)
     model.graph.node.extend(nodes)
     model.graph.initializer.extend(
-        numpy_helper.from_array(np.ascontiguousarray(array, np.float32), _PREFIX + name)
+        numpy_helper.from_array(np.ascontiguousarray(array, np.float32), SVM_NODES + name)
         for name, array in arrays.items()
     )
     output = helper.make_tensor_value_info(SVM_SCORES, TensorProto.FLOAT, ["batch", head.num_scores])
@@ -37,9 +37,9 @@ def without_head(graph: bytes) -> bytes:
     for entries, name_of in (
         (model.graph.node, lambda node: node.name),
         (model.graph.initializer, lambda array: array.name),
-        (model.graph.output, lambda output: _PREFIX if output.name == SVM_SCORES else ""),
+        (model.graph.output, lambda output: SVM_NODES if output.name == SVM_SCORES else ""),
     ):
-        kept = [entry for entry in entries if not name_of(entry).startswith(_PREFIX)]
+        kept = [entry for entry in entries if not name_of(entry).startswith(SVM_NODES)]
         del entries[:]
         entries.extend(kept)
     bare: bytes = model.SerializeToString()
@@ -83,6 +83,6 @@ def _kernel_nodes(head: SvmHead) -> tuple[list[Any], dict[str, np.ndarray]]:
 
 def _node(kind: str, *inputs: str, to: str | None) -> Any:
     """A node between tensors of the head; its first input may be the network's features, and `to` None the output."""
-    names = [name if name == "features" else _PREFIX + name for name in inputs]
-    output = SVM_SCORES if to is None else _PREFIX + to
-    return helper.make_node(kind, names, [output], name=f"{_PREFIX}{kind}-{to or SVM_SCORES}")
+    names = [name if name == "features" else SVM_NODES + name for name in inputs]
+    output = SVM_SCORES if to is None else SVM_NODES + to
+    return helper.make_node(kind, names, [output], name=f"{SVM_NODES}{kind}-{to or SVM_SCORES}")

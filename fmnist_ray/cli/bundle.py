@@ -9,6 +9,7 @@ import typer
 
 from fmnist_ray.cli import options
 from fmnist_ray.cli.bundle_gate import promote
+from fmnist_ray.cli.compress import compress
 from fmnist_ray.cli.console import Output, failures
 
 app = typer.Typer(no_args_is_help=True, help="The life of bundles: list, compare, promote, go back.")
@@ -151,6 +152,7 @@ def rollback(alias: Reference, json_mode: options.Json = False, verbose: options
         output.result(dataclasses.asdict(record))
 
 
+app.command(epilog="Example: fmnist-ray bundle compress default --out small")(compress)
 app.command(
     epilog="Example: fmnist-ray bundle promote my-bundle shop/bundles@default. Exit code 3 with the failing figures."
 )(promote)

@@ -62,13 +62,13 @@ def calibrate(settings: CalibrateSettings, *, command: str) -> CalibrateOutcome:
     out = open_store(settings.out_uri)
     check_free(out, replace=settings.replace)
     bundle = read_bundle(settings.bundle)
-    heldout, test = _images(settings, bundle)
+    heldout, test = held_out_images(settings, bundle)
     scorer = OpenVinoRuntime(bundle.files[GRAPH], precision="f32", num_threads=os.cpu_count() or 1)
     scores = scorer.score(heldout.pixels)
-    spec = _calibrated(bundle.spec, scores, heldout.labels)
-    metrics = _metrics(spec, "heldout", scores, heldout.labels)
+    spec = calibrated_spec(bundle.spec, scores, heldout.labels)
+    metrics = head_metrics(spec, "heldout", scores, heldout.labels)
     if test is not None:
-        metrics |= _metrics(spec, "test", scorer.score(test.pixels), test.labels)
+        metrics |= head_metrics(spec, "test", scorer.score(test.pixels), test.labels)
     facts = {"command": command, "data": settings.catalogue_uri or "validation images of the training"}
     spec = dataclasses.replace(
         spec,
@@ -89,7 +89,8 @@ def calibrate(settings: CalibrateSettings, *, command: str) -> CalibrateOutcome:
     )
 
 
-def _calibrated(spec: BundleSpec, scores: Scores, labels: NDArray[np.int64]) -> BundleSpec:
+def calibrated_spec(spec: BundleSpec, scores: Scores, labels: NDArray[np.int64]) -> BundleSpec:
+    """The description with a calibration, and a rule for two heads, fitted on the scores of held-out rows."""
     temperature, rule = fit_temperature(scores.logits, labels), None
     if spec.heads is not None:
         assert scores.svm is not None
@@ -98,7 +99,8 @@ def _calibrated(spec: BundleSpec, scores: Scores, labels: NDArray[np.int64]) -> 
     return dataclasses.replace(spec, temperature=temperature, heads=rule, curves=curves)
 
 
-def _metrics(spec: BundleSpec, part: str, scores: Scores, labels: NDArray[np.int64]) -> dict[str, Any]:
+def head_metrics(spec: BundleSpec, part: str, scores: Scores, labels: NDArray[np.int64]) -> dict[str, Any]:
+    """Accuracy and calibration error of the deciding head on labelled images, by names that start with `part`."""
     found = decide_heads(
         scores.logits,
         scores.svm,
@@ -115,8 +117,9 @@ def _metrics(spec: BundleSpec, part: str, scores: Scores, labels: NDArray[np.int
     }
 
 
-def _images(settings: CalibrateSettings, bundle: Bundle) -> tuple[LabelledImages, LabelledImages | None]:
-    """Held-out images, and test images where the bundle's own training has some."""
+def held_out_images(settings: CalibrateSettings, bundle: Bundle) -> tuple[LabelledImages, LabelledImages | None]:
+    """Held-out images, and test images where the bundle's own training has some. `BundleError` where nobody knows what
+    it was trained on, and no catalogue is named."""
     if settings.catalogue_uri is not None:
         return _read(settings.catalogue_uri, settings.columns or ColumnNames(), bundle.spec), None
     if "settings" not in bundle.spec.provenance:

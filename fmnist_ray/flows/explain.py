@@ -19,7 +19,7 @@ from fmnist_ray.catalogue.plan import Plan
 from fmnist_ray.config.classify import ColumnNames
 from fmnist_ray.config.explain import ExplainSettings, Method
 from fmnist_ray.decisions.decide import Answers
-from fmnist_ray.errors import CatalogueError, NotFoundError
+from fmnist_ray.errors import BundleError, CatalogueError, NotFoundError
 from fmnist_ray.flows.build import NAMED_SOURCES
 from fmnist_ray.flows.rows import open_rows, true_label_ids
 from fmnist_ray.flows.similar import PRODUCT, search, shown_products
@@ -70,6 +70,11 @@ def explain(settings: ExplainSettings) -> ExplainSummary:
     classifier = open_classifier(bundle)
     network: Network | None = None
     if set(settings.methods) != {"occlusion"}:
+        if WEIGHTS not in bundle.files:
+            raise BundleError(
+                f"Bundle {bundle.uri} has no {WEIGHTS}, whose gradients are needed: explain the bundle that it was "
+                "compressed from, or use --method occlusion."
+            )
         network = load_network(bundle.spec, bundle.files[WEIGHTS])
     found = list(_rows(settings, classifier))
     prepared = prepare_batch([row.cell for row in found], classifier.spec.preparation, classifier.limits)
