@@ -97,8 +97,8 @@ def test_bombs_are_too_large(bombs: dict[str, bytes]) -> None:
 
 
 def test_bombs_cost_no_memory(bombs: dict[str, bytes], tmp_path: Path) -> None:
-    """Peak resident memory of a worker's classifier that is given the bombs, and text, profile and image data that inflate to more
-    than the image needs."""
+    """Peak resident memory of a worker's classifier that is given the bombs, and text, profile and image data that
+    inflate to more than the image needs."""
     inflating = zeros(200)
     small = [header(28, 28), chunk(b"IDAT", zlib.compress(bytes(28 * 29)))]
     harmless = [
