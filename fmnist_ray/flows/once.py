@@ -76,11 +76,11 @@ class AnswerOnce:
         )
 
     def _remember(self, answers: CellAnswers, digests: Sequence[bytes | None]) -> None:
+        self._num_bytes += answers.pixels.nbytes + answers.features.nbytes + 3 * answers.logits.nbytes
         if self._num_bytes > _REMEMBERED_BYTES:
             return
         number = len(self._batches)
         self._batches.append(answers)
-        self._num_bytes += answers.pixels.nbytes + answers.features.nbytes + 3 * answers.logits.nbytes
         for row, place in enumerate(answers.positions.tolist()):
             if (digest := digests[place]) is not None:
                 self._places[digest] = number, row

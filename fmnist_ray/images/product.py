@@ -36,6 +36,7 @@ _MIN_EXTENT = 0.08
 _DARK_GROUND = 40
 """Grey level of a ground on which products are bright already, as in Fashion-MNIST itself."""
 _EVEN = 24
+"""Grey levels from the ground's colour within which a pixel of the frame has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +121,7 @@ def _distance(colours: NDArray[np.uint8], ground: NDArray[np.uint8]) -> NDArray[
 
 
 def _otsu(distance: NDArray[np.float32]) -> float:
-    """The threshold that leaves the least variance within the two groups, in half grey levels."""
+    """The threshold that leaves the least variance within the two groups, to half a grey level."""
     counts = np.bincount((distance * 2).astype(np.intp).ravel(), minlength=len(_HALVES))[: len(_HALVES)]
     below, sums = counts.cumsum(), (counts * _HALVES).cumsum()
     parted = np.maximum(below * (below[-1] - below), 1)

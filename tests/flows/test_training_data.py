@@ -79,6 +79,20 @@ def test_a_catalogue_brings_its_own_classes(tmp_path: Path) -> None:
         assert (part.pixels[:, 0, 16, 16] == [TONES[data.labels[label]] for label in part.labels]).all()
 
 
+def test_photos_are_trained_on_in_the_style_that_was_asked_for(tmp_path: Path) -> None:
+    """A dark product on white, which fills half of the photo, becomes bright on black, as large as the square."""
+    photo = np.full((100, 80, 3), 250, np.uint8)
+    photo[25:75, 30:50] = (40, 30, 60)
+    uri = write(tmp_path / "catalogue.parquet", image=[encode_png(photo)] * 60)
+    plain, styled = (load(uri, channels=1, style=style) for style in ("plain", "fashion-mnist"))
+    assert (plain.preparation.style, styled.preparation.style) == ("plain", "fashion-mnist")
+    assert (plain.train.pixels[:, 0, 0] > 240).all()
+    assert (styled.train.pixels[:, 0, 0, 0] == 0).all()
+    assert (styled.train.pixels[:, 0, 0, 16] > 200).all()
+    with pytest.raises(SettingError, match="style"):
+        load(uri, style="fashion-mnist")
+
+
 def test_numbers_are_names_too_and_rows_without_groups_are_split_exactly(tmp_path: Path) -> None:
     uri = write(tmp_path / "catalogue.parquet", broken=3, category=[7 + row % 2 for row in range(60)])
     data = load(uri, group_column=None)

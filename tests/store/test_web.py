@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from fmnist_ray.catalogue.fetch import ImageFetcher
 from fmnist_ray.errors import AccessDeniedError, ImageRejected, SettingError, StoreError
@@ -200,3 +207,38 @@ def test_public_addresses(address: str, public: bool) -> None:
 def test_places_that_are_none(place: str) -> None:
     with pytest.raises(SettingError):
         WebImages(place)
+
+
+def certificate(host: str, folder: Path) -> Path:
+    """A key and a certificate of `host`, signed by itself, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + signed.public_bytes(Encoding.PEM)
+    path = folder / f"{host}.pem"
+    path.write_bytes(pem)
+    return path
+
+
+def test_https_proves_the_name_not_the_address(canary: Canary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pem = certificate("cdn.example", tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    asked_for: list[str | None] = []
+    context.sni_callback = lambda socket, name, context: asked_for.append(name)
+    canary.socket = context.wrap_socket(canary.socket, server_side=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    answers = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", canary.port))]
+    monkeypatch.setattr(web.socket, "getaddrinfo", lambda *arguments, **options: answers)
+    monkeypatch.setattr(web, "_is_public", lambda address: True)
+    assert WebImages(f"https://cdn.example:{canary.port}").get("a.jpg") == PHOTO
+    with pytest.raises(StoreError, match="could not be read"):
+        WebImages(f"https://other.example:{canary.port}", retry_for_s=0.2).get("a.jpg")
+    assert set(asked_for) == {"cdn.example", "other.example"}
+    assert len(canary.hits) == 1
