@@ -21,6 +21,7 @@ def explain(
     out: Annotated[str, typer.Option(help="Where the page and the PNGs go.")],
     row: Annotated[list[int] | None, typer.Option(help="A row, counted from 0; again for more. Default: 8.")] = None,
     product_id: Annotated[list[str] | None, typer.Option("--id", help="A product id; again for more.")] = None,
+    queue: Annotated[int, typer.Option(help="So many rows of a run's review queue, and its page with heat maps.")] = 0,
     method: Annotated[
         list[str] | None, typer.Option(help="grad-cam, gradient or occlusion; again for more. Default: all.")
     ] = None,
@@ -47,6 +48,7 @@ def explain(
             image_prefixes=parse_names(images),
             rows=tuple(row or ()),
             ids=tuple(product_id or ()),
+            queue=queue,
             features_uri=features,
             methods=cast(tuple[Method, ...], tuple(method or METHODS)),
         )

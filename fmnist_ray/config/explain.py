@@ -29,6 +29,8 @@ class ExplainSettings:
     """Rows to explain, counted over all files from 0."""
     ids: tuple[str, ...] = ()
     """Product ids to explain."""
+    queue: int = 0
+    """So many rows from the start of a finished run's review queue instead, and its page with their heat maps."""
     num_rows: int = 8
     """Where neither rows nor ids are given: so many rows from the start."""
     features_uri: str | None = None
@@ -37,6 +39,8 @@ class ExplainSettings:
     """grad-cam and gradient need the network's gradients; occlusion works with any bundle."""
 
     def __post_init__(self) -> None:
+        if self.queue < 0 or (self.queue and (self.rows or self.ids)):
+            raise SettingError("Rows are those of the review queue, or named by number or id: not both.")
         if self.num_rows < 1 or any(row < 0 for row in self.rows):
             raise SettingError("Rows are counted from 0, and at least one is to be explained.")
         if odd := [method for method in self.methods if method not in METHODS]:

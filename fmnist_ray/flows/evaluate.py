@@ -20,6 +20,7 @@ from fmnist_ray.flows.evaluation_kinds import RowKinds
 from fmnist_ray.flows.evaluation_pictures import PictureKeeper
 from fmnist_ray.flows.rows import RowSource, open_rows, true_label_ids
 from fmnist_ray.images.corruptions import CORRUPTIONS, NUM_SEVERITIES, corrupt
+from fmnist_ray.images.encode import encode_png
 from fmnist_ray.images.prepare import prepare_batch
 from fmnist_ray.reports.evaluation_content import (
     CorruptionAccuracy,
@@ -34,6 +35,8 @@ from fmnist_ray.reports.tracking import open_tracker
 from fmnist_ray.store import open_store
 
 Progress = Callable[[int, int], None]
+
+_SHOWN_SEVERITY = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +173,14 @@ class _Collected:
                 own.append(_accuracy(self._classifier, changed, truth))
                 if rival is not None:
                     other.append(_accuracy(rival, changed, truth))
-            rows.append(CorruptionAccuracy(name=name, accuracy=tuple(own), against=tuple(other) if other else None))
+            rows.append(
+                CorruptionAccuracy(
+                    name=name,
+                    accuracy=tuple(own),
+                    against=tuple(other) if other else None,
+                    example=_example(corrupt(pixels[:1], name, _SHOWN_SEVERITY, self._settings.seed)[0]),
+                )
+            )
             tell(number + 1, len(CORRUPTIONS))
         return CorruptionTable(
             num_rows=len(truth),
@@ -178,6 +188,11 @@ class _Collected:
             against_clean=None if rival is None else _accuracy(rival, pixels, truth),
             rows=tuple(rows),
         )
+
+
+def _example(pixels: NDArray[np.uint8]) -> bytes:
+    """A model input [channels, size, size] as PNG."""
+    return encode_png(np.ascontiguousarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)))
 
 
 def _accuracy(classifier: Classifier, pixels: NDArray[np.uint8], truth: NDArray[np.int64]) -> float:

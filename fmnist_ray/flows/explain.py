@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,23 +14,21 @@ from fmnist_ray import __version__
 from fmnist_ray.bundle.classifier import Classifier, open_classifier
 from fmnist_ray.bundle.format import WEIGHTS, Bundle, read_bundle
 from fmnist_ray.bundle.runtimes import load_network
-from fmnist_ray.catalogue.commit import read_commit
 from fmnist_ray.catalogue.feature_rows import open_features
-from fmnist_ray.catalogue.plan import Plan
-from fmnist_ray.config.classify import ColumnNames
 from fmnist_ray.config.explain import ExplainSettings, Method
 from fmnist_ray.decisions.decide import Answers
-from fmnist_ray.errors import BundleError, CatalogueError, NotFoundError
-from fmnist_ray.flows.build import NAMED_SOURCES
-from fmnist_ray.flows.rows import open_rows, true_label_ids
+from fmnist_ray.errors import BundleError, CatalogueError, SettingError
+from fmnist_ray.flows.explained_rows import FoundRows, explained_rows
 from fmnist_ray.flows.similar import PRODUCT, search, shown_products
 from fmnist_ray.images.encode import encode_png
 from fmnist_ray.images.heat import heat_picture, input_picture, overlay_picture, tiles_picture
 from fmnist_ray.images.occlusion import occlusion_map
 from fmnist_ray.images.prepare import prepare_batch
+from fmnist_ray.images.thumbnail import thumbnail
 from fmnist_ray.reports.explain_page import Alike, Explained, ExplainReport, HeatMap, explain_report
+from fmnist_ray.reports.review_page import QueuedRow, review_page
 from fmnist_ray.reports.similar_page import ShownProduct
-from fmnist_ray.store import open_store, split_uri
+from fmnist_ray.store import open_store
 
 if TYPE_CHECKING:
     from fmnist_ray.networks.network import Network
@@ -38,7 +37,6 @@ _LIKELIEST = 3
 _NEIGHBOURS = 8
 _SIDE = 168
 """Pixels of each picture's side."""
-_IMAGE_NAMES = (".png", ".jpg", ".jpeg", ".webp")
 _TILE = 28
 
 
@@ -49,15 +47,6 @@ class ExplainSummary:
     report: ExplainReport
     report_uri: str
     files: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """A row to explain."""
-
-    name: str
-    cell: object
-    truth: int
 
 
 def explain(settings: ExplainSettings) -> ExplainSummary:
@@ -76,7 +65,8 @@ def explain(settings: ExplainSettings) -> ExplainSummary:
                 "compressed from, or use --method occlusion."
             )
         network = load_network(bundle.spec, bundle.files[WEIGHTS])
-    found = list(_rows(settings, classifier))
+    wanted = explained_rows(settings, classifier.labels)
+    found = wanted.rows
     prepared = prepare_batch([row.cell for row in found], classifier.spec.preparation, classifier.limits)
     if prepared.rejects:
         reject = prepared.rejects[0]
@@ -110,10 +100,23 @@ def explain(settings: ExplainSettings) -> ExplainSummary:
         features_uri=settings.features_uri,
     )
     store = open_store(settings.out_uri)
-    files = report.files()
+    files = report.files() | _queue_page(wanted, explained, classifier)
     for name, data in files.items():
         store.put(name, data)
     return ExplainSummary(report=report, report_uri=f"{store.uri}/explain.html", files=tuple(files))
+
+
+def _queue_page(wanted: FoundRows, explained: Sequence[Explained], classifier: Classifier) -> dict[str, bytes]:
+    """The review page of rows from a review queue, each with its heat map; nothing for other rows."""
+    if wanted.queue is None:
+        return {}
+    rows = []
+    for row, shown in zip(wanted.rows, explained, strict=True):
+        assert isinstance(row.cell, bytes)
+        assert row.queued is not None
+        picture = thumbnail(row.cell, classifier.limits)
+        rows.append(QueuedRow(row=row.queued, thumbnail=picture, overlay=shown.maps[0].overlay))
+    return {"queue.html": review_page(rows, **dataclasses.asdict(wanted.queue))}
 
 
 def _neighbours(
@@ -149,42 +152,6 @@ def _likeliest(answers: Answers, row: int, classifier: Classifier) -> tuple[tupl
     return tuple((classifier.labels[label], float(probabilities[label])) for label in order)
 
 
-def _rows(settings: ExplainSettings, classifier: Classifier) -> Iterator[_Found]:
-    """The wanted rows, in the order of the data; `CatalogueError` where one is not there."""
-    uri = settings.data_uri
-    if uri.lower().endswith(_IMAGE_NAMES):
-        folder, name = split_uri(uri)
-        try:
-            yield _Found(name=name, cell=open_store(folder).get(name), truth=-1)
-        except NotFoundError as error:
-            raise CatalogueError(f"There is no image {uri}.") from error
-        return
-    names, prefixes = settings.columns, settings.image_prefixes
-    if uri not in NAMED_SOURCES and not uri.endswith(".parquet") and (commit := read_commit(open_store(uri))):
-        plan = Plan.from_json(open_store(uri).get(f"plan/{commit.plan_id}.json"))
-        uri, prefixes = commit.facts["catalogue_uri"], prefixes or tuple(plan.promises["image_prefixes"])
-        names = ColumnNames(id=plan.columns["id"], image=plan.columns["image"], label=plan.columns["label"])
-    wanted, ids = set(settings.rows), set(settings.ids)
-    if not wanted and not ids:
-        wanted = set(range(settings.num_rows))
-    first = 0
-    for file, batch in open_rows(uri, names, image_prefixes=prefixes).batches():
-        truth = true_label_ids(batch, classifier.labels)
-        names = batch.ids.to_pylist()
-        for position, name in enumerate(names):
-            if first + position in wanted or name in ids:
-                wanted.discard(first + position)
-                ids.discard(name)
-                shown = name or f"{file}, row {batch.first_row + position}"
-                yield _Found(name=shown, cell=batch.images[position], truth=int(truth[position]))
-        first += len(batch)
-        if not wanted and not ids:
-            return
-    if ids or settings.rows:
-        missing = f"product {min(ids)!r}" if ids else f"row {min(wanted)}"
-        raise CatalogueError(f"{uri} has no {missing}; it has {first:,} rows.")
-
-
 def _maps(
     method: Method,
     classifier: Classifier,
@@ -216,7 +183,6 @@ def _heat(method: Method, pixels: NDArray[np.uint8], values: NDArray[np.float32]
 
 def _first_layer(network: Network, pixels: NDArray[np.uint8]) -> tuple[bytes | None, bytes | None]:
     """Filters of the first convolution, and what they make of an image; None where there is no convolution."""
-    from fmnist_ray.errors import SettingError
     from fmnist_ray.networks.ensemble import Ensemble
     from fmnist_ray.networks.saliency import first_activations, first_filters
 

@@ -14,7 +14,7 @@ from fmnist_ray.labels import Labels
 from fmnist_ray.reports.accuracy_content import accuracy_content
 from fmnist_ray.reports.comparison import Comparison, compare
 from fmnist_ray.reports.curves import class_curves, risk_coverage
-from fmnist_ray.reports.gallery import Example, Gallery
+from fmnist_ray.reports.gallery import Example, Gallery, embedded_picture
 from fmnist_ray.reports.metrics import evaluate
 from fmnist_ray.reports.slices import slice_accuracy
 from fmnist_ray.reports.statistics import RunStatistics
@@ -80,6 +80,8 @@ class CorruptionAccuracy:
     """By severity, the mildest first; one where the corruption has no severities."""
     against: tuple[float, ...] | None
     """The same for the bundle that it is compared with."""
+    example: bytes | None = field(default=None, repr=False)
+    """One row under it, at the middle severity, as PNG."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +167,14 @@ def corruption_content(table: CorruptionTable) -> dict[str, Any]:
         "mean": float(np.mean(means)),
         "against_mean": float(np.mean(known)) if known else None,
         "rows": [
-            {**dataclasses.asdict(row), "mean": mean, "against_mean": other}
+            {
+                "name": row.name,
+                "accuracy": row.accuracy,
+                "against": row.against,
+                "mean": mean,
+                "against_mean": other,
+                "picture": embedded_picture(row.example),
+            }
             for row, mean, other in zip(table.rows, means, against, strict=True)
         ],
     }

@@ -29,6 +29,10 @@ class Picture:
         """The picture as a data URI."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode()
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: all but the pixels."""
+        return {"width": self.width, "height": self.height}
+
     @property
     def tiny(self) -> bool:
         """Whether enlarging it should keep its pixels sharp."""

@@ -18,6 +18,13 @@ class QueuedRow:
     """Columns of `schema.REVIEW_QUEUE`"""
     thumbnail: bytes | None
     """PNG"""
+    overlay: bytes | None = None
+    """PNG of the heat map over the photo"""
+
+    @property
+    def explained(self) -> Picture | None:
+        """The heat map as pages embed it."""
+        return embedded_picture(self.overlay)
 
     @property
     def picture(self) -> Picture | None:

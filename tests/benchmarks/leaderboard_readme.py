@@ -1,6 +1,6 @@
 """Puts the table of a comparison of models into README.md, between two marks.
 
-    python tests/benchmarks/leaderboard_readme.py tests/benchmarks/results/leaderboard.json
+python tests/benchmarks/leaderboard_readme.py tests/benchmarks/results/leaderboard.json
 """
 
 from __future__ import annotations

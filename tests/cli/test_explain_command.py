@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from fmnist_ray.cli.app import app
 from fmnist_ray.config.classify import ClassifySettings
+from fmnist_ray.config.decisions import Promises
 from fmnist_ray.datasets.shipped import sample_catalogue_path
 from fmnist_ray.flows.classify import classify
 
@@ -76,6 +78,28 @@ def test_the_most_alike_rows_of_a_feature_table(tiny_bundle: Path, tmp_path: Pat
     other = run("default", sample_catalogue_path(), *rows, "--out", tmp_path / "why")
     assert other.exit_code == 3
     assert "holds features of bundle" in other.stderr
+
+
+def test_the_review_queue_of_a_run(tmp_path: Path, in_process: type[Any]) -> None:
+    plain = ClassifySettings(catalogue_uri=str(sample_catalogue_path()), out_uri=str(tmp_path / "plain"))
+    promised = dataclasses.replace(plain, out_uri=str(tmp_path / "run"), promises=Promises(min_precision=0.95))
+    for settings in (plain, promised):
+        classify(settings, lambda: nullcontext(in_process()))
+    options = ("--queue", 5, "--method", "grad-cam", "--out", tmp_path / "why", "--json")
+    done = run("default", tmp_path / "run", *options)
+    assert done.exit_code == 0, done.output
+    (queue,) = tmp_path.glob("run/review/*/queue.parquet")
+    rows = pq.read_table(queue).slice(0, 5).to_pylist()
+    images = json.loads(done.stdout)["images"]
+    assert [(image["name"], image["label"]) for image in images] == [(row["product_id"], row["label"]) for row in rows]
+    page = (tmp_path / "why" / "queue.html").read_text()
+    assert page.count('alt="heat map over the photo"') == page.count('alt="photo to review"') == 5
+    assert f"{pq.read_metadata(queue).num_rows:,} rows to look at" in page
+    none = run("default", tmp_path / "plain", *options)
+    assert none.exit_code == 2
+    assert "has no review queue: classify with --min-precision" in none.stderr
+    assert run("default", sample_catalogue_path(), *options).exit_code == 2
+    assert run("default", tmp_path / "run", "--row", 1, *options).exit_code == 2
 
 
 def test_one_image_file(tmp_path: Path) -> None:

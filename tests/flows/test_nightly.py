@@ -145,6 +145,18 @@ def test_publishers_at_the_same_time_leave_the_pointer_at_the_newest() -> None:
     assert newest_night(store, before="2026-11-21") == read_night(store, "2026-11-20")
 
 
+def test_what_is_promised_of_a_night_is_checked_as_for_any_run(tmp_path: Path) -> None:
+    command = ["nightly", str(tmp_path / "{date}"), "--root", str(tmp_path / "nights")]
+    for options, complaint in (
+        (["--per-class"], "--per-class says where --min-precision holds"),
+        (["--min-precision", "1.5"], "--min-precision is 1.5; it must be between 0 and 1"),
+        (["--alarm-rate", "0"], "--alarm-rate is 0"),
+    ):
+        done = CliRunner().invoke(app, [*command, *options])
+        assert done.exit_code == 2
+        assert complaint in done.stderr
+
+
 def test_dates_are_today_yesterday_or_written_out() -> None:
     assert parse_date(None, today=NEXT) == parse_date("today", today=NEXT) == NEXT
     assert parse_date("yesterday", today=NEXT) == parse_date("2026-11-20", today=NEXT) == DAY

@@ -178,6 +178,7 @@ def make_evaluation(
             CorruptionAccuracy(
                 name="impulse_noise",
                 accuracy=(0.9, 0.8, 0.62, 0.3, 0.11),
+                example=png(generator, 28),
                 against=(0.8, 0.7, 0.5, 0.3, 0.1) if compared else None,
             ),
             CorruptionAccuracy(name="flip_left_right", accuracy=(0.92,), against=(0.8,) if compared else None),
