@@ -1,6 +1,7 @@
 # fmnist-ray on CPUs: head, workers, jobs, the endpoint. OpenVINO classifies; torch is its CPU build.
 #
 #   docker build -f docker/cpu.Dockerfile -t fmnist-ray:cpu .
+#   docker run --rm fmnist-ray:cpu cat /opt/venv/sbom.cdx.json     # what is in it: CycloneDX
 #
 # Every package has its version and hash in constraints-cpu.txt, but for the CPU builds of torch and torchvision, which
 # only PyTorch's own index has. Put the digest of the base that you have checked behind its tag for builds that repeat.
@@ -15,7 +16,8 @@ COPY pyproject.toml README.md LICENSE ./
 COPY fmnist_ray fmnist_ray
 RUN uv pip install --no-cache --no-deps . \
     && uv pip check \
-    && uv pip freeze > /opt/venv/packages.txt
+    && uvx --no-cache --from cyclonedx-bom==7.5.0 cyclonedx-py environment /opt/venv/bin/python \
+       --pyproject pyproject.toml --output-reproducible -o /opt/venv/sbom.cdx.json
 
 FROM python:3.11-slim-trixie
 RUN useradd --uid 1000 --create-home fmnist

@@ -12,7 +12,8 @@ COPY pyproject.toml README.md LICENSE ./
 COPY fmnist_ray fmnist_ray
 RUN uv pip install --no-cache --no-deps . \
     && uv pip check \
-    && uv pip freeze > /opt/venv/packages.txt
+    && uvx --no-cache --from cyclonedx-bom==7.5.0 cyclonedx-py environment /opt/venv/bin/python \
+       --pyproject pyproject.toml --output-reproducible -o /opt/venv/sbom.cdx.json
 
 FROM python:3.11-slim-trixie
 RUN useradd --uid 1000 --create-home fmnist

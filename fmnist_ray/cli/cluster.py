@@ -81,7 +81,8 @@ def down(json_mode: options.Json = False, verbose: options.Verbose = False) -> N
     """End the cluster that `up` started, with its jobs, and nothing else; no file of it stays."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
-        from fmnist_ray.distributed.local_cluster import end_cluster, recorded_cluster
+        from fmnist_ray.distributed.local_cluster import end_cluster
+        from fmnist_ray.distributed.local_record import recorded_cluster
 
         cluster = recorded_cluster()
         num_processes = 0 if cluster is None else end_cluster(cluster)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Annotated
 
@@ -15,6 +16,8 @@ EPILOG = (
     "The log of the job is shown as it grows, and the exit code is that of the command; Ctrl-C ends the showing, not "
     "the job. On the cluster of fmnist-ray cluster up, paths mean what they mean here; elsewhere name what nodes reach."
 )
+_LOG_FIELDS = {"time", "level", "message"}
+"""Of a line of a job's own JSON log."""
 CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
@@ -25,7 +28,12 @@ def submit(
         str | None,
         typer.Option("--id", help="Name of the job. A second submission follows the first unless it failed."),
     ] = None,
-    working_dir: Annotated[str | None, typer.Option(help="A folder to copy there and to run in.")] = None,
+    working_dir: Annotated[
+        str | None,
+        typer.Option(
+            help="A folder to copy there and to run in. Its files are for the command itself, not for workers."
+        ),
+    ] = None,
     ship_package: Annotated[bool, typer.Option("--ship-package", help="Copy this fmnist_ray there.")] = False,
     requirements: Annotated[str | None, typer.Option(help="A requirements file that nodes install with uv.")] = None,
     env: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for the job; the dashboard shows it.")] = None,
@@ -77,11 +85,11 @@ class _Log:
     def add(self, lines: str) -> None:
         for line in lines.splitlines():
             if self._output.json_mode and line.startswith("{"):
-                try:
-                    self.last_object = json.loads(line)
-                    continue
-                except ValueError:
-                    pass
+                with contextlib.suppress(ValueError):
+                    found = json.loads(line)
+                    if _LOG_FIELDS - found.keys():
+                        self.last_object = found
+                        continue
             self._output.note(line)
 
 

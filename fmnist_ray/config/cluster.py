@@ -30,8 +30,8 @@ class ClusterSettings:
             raise SettingError(f"--cpus is {self.cpus}; it must be at least 1.")
         if self.gpus < 0:
             raise SettingError(f"--gpus is {self.gpus}; it must be at least 0.")
-        if self.memory_gb is not None and self.memory_gb < 0.1:
-            raise SettingError(f"--memory-gb is {self.memory_gb}; it must be at least 0.1.")
+        if self.memory_gb is not None and not 0.1 <= self.memory_gb <= 1e6:
+            raise SettingError(f"--memory-gb is {self.memory_gb}; allowed are 0.1 to 1000000.")
         if not 0 <= self.dashboard_port < 65536:
             raise SettingError(f"--dashboard-port is {self.dashboard_port}; allowed are 0 to 65535.")
 

@@ -10,7 +10,7 @@ import os
 import secrets
 from pathlib import Path
 
-from fmnist_ray.distributed.local_cluster import find_cluster
+from fmnist_ray.distributed.local_record import find_cluster
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -7,7 +7,7 @@ from typing import Any
 
 import ray
 
-from fmnist_ray.distributed.jobs import Jobs
+from fmnist_ray.distributed.jobs import COMMAND, Jobs
 from fmnist_ray.distributed.session import connect, find_address
 from fmnist_ray.errors import ClusterError
 
@@ -60,7 +60,12 @@ def cluster_state(address: str | None = None) -> ClusterState:
         dashboard_url=jobs.dashboard_url,
         nodes=tuple(sorted((_node_state(node) for node in nodes), key=lambda node: node.name)),
         jobs=tuple(
-            JobState(id=job.submission_id or "", status=str(job.status), command=job.entrypoint) for job in submitted
+            JobState(
+                id=job.submission_id or "",
+                status=str(job.status),
+                command=(job.metadata or {}).get(COMMAND, job.entrypoint),
+            )
+            for job in submitted
         ),
         cpus_used=total.get("CPU", 0) - free.get("CPU", 0),
     )

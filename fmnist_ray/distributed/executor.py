@@ -18,6 +18,7 @@ import ray
 from ray.exceptions import RayError
 
 from fmnist_ray.config.classify import Runtime
+from fmnist_ray.distributed.run_metrics import RunMetrics, record_commit
 from fmnist_ray.distributed.session import connect
 from fmnist_ray.errors import ClusterError, WorkerDiedError
 from fmnist_ray.flows.shard import ShardOutcome, ShardWorker, WorkerSettings
@@ -34,7 +35,8 @@ _NO_PROGRESS_TIMEOUT_S = 900
 def open_executor(
     *, address: str | None = None, runtime: Runtime | None = None, workers: int | None = None
 ) -> Iterator[RayExecutor]:
-    """An executor on the cluster at `address`, or on an embedded Ray that ends with it; see `session.connect`.
+    """An executor on the cluster at `address`, or on an embedded Ray that ends with it; see `session.connect`. Whoever
+    leaves it without an exception has committed the run.
 
     `runtime` None takes GPUs where there are any, `workers` None one worker per CPU or per GPU. `ClusterError` when the
     cluster has less than what was asked for.
@@ -47,6 +49,7 @@ def open_executor(
         if runtime == "cpu" and workers and workers > cpus:
             raise ClusterError(f"{workers} workers were asked for, but the cluster has {cpus} CPUs: ask for fewer.")
         yield RayExecutor(runtime=runtime, workers=workers or max(1, gpus if runtime == "gpu" else cpus))
+        record_commit()
 
 
 class RayExecutor:
@@ -64,12 +67,15 @@ class RayExecutor:
     def run(self, settings: WorkerSettings, shard_ids: Sequence[str]) -> Iterator[ShardOutcome]:
         """The outcomes of the shards, in the order in which they end. A shard whose worker died has an outcome too;
         `WorkerDiedError` when no worker can live or none answers."""
+        metrics = RunMetrics(settings.plan_id)
         num_workers = min(self._workers, len(shard_ids))
         pool = _Pool(dataclasses.replace(settings, runtime=self._runtime), self._gpu_share(num_workers))
         for _ in range(num_workers):
             pool.add_worker()
         try:
-            yield from pool.outcomes(deque(shard_ids))
+            for outcome in pool.outcomes(deque(shard_ids)):
+                metrics.add(outcome)
+                yield outcome
         except WorkerDiedError:
             pool.kill()
             raise

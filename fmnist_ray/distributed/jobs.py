@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import shlex
 import sys
@@ -13,13 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ray.exceptions import RayError
+from ray.exceptions import AuthenticationError, RayError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 import fmnist_ray
-from fmnist_ray.distributed.local_cluster import find_cluster
+from fmnist_ray.distributed.local_record import find_cluster
+from fmnist_ray.distributed.session import check_listener
 from fmnist_ray.errors import ClusterError, InputError
 
+COMMAND = "fmnist_ray_command"
+"""Name in a job's metadata of the command line that it was submitted for."""
+_END_OF_LOG = ", last available logs"
+"""What follows in Ray's message is the log again."""
 _POLL_S = 0.5
 
 
@@ -32,7 +38,8 @@ class JobRequest:
     job_id: str | None = None
     """The same id never runs twice at a time: it names the job that has it, unless that one failed. None: a new one."""
     working_dir: str | None = None
-    """A folder that is copied to the cluster, where the command then runs."""
+    """A folder that is copied to the cluster, where the command then runs. It is for what the command itself reads: on
+    each node the files are new, so a catalogue would seem to be replaced while workers read it."""
     ship_package: bool = False
     """Copy this package to the cluster, for nodes that lack it or have another state of it."""
     requirements: str | None = None
@@ -62,6 +69,8 @@ class Jobs:
         if address is None:
             raise ClusterError("No cluster runs here: start one with fmnist-ray cluster up, or name one by --address.")
         self._is_local = local is not None
+        check_listener(address)
+        logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)  # tells of every closed connection
         with _answers(address), _without_ray_address():
             self._client = JobSubmissionClient(address)
         self._address = address
@@ -83,6 +92,7 @@ class Jobs:
                 entrypoint=self._entrypoint(request.arguments, request.working_dir),
                 submission_id=request.job_id,
                 runtime_env=_runtime_env(request),
+                metadata={COMMAND: shlex.join(request.arguments)},
             )
             return job_id
 
@@ -99,7 +109,8 @@ class Jobs:
             code = 4
         elif code is None or not 0 < code < 126:
             code = 1
-        return JobOutcome(job_id=job_id, status=str(job.status), exit_code=code, message=job.message or "")
+        message = (job.message or "").partition(_END_OF_LOG)[0]
+        return JobOutcome(job_id=job_id, status=str(job.status), exit_code=code, message=message)
 
     def list(self) -> list[JobDetails]:
         """All jobs that the cluster remembers, those that were submitted and those that joined."""
@@ -140,10 +151,12 @@ def _answers(address: str) -> Iterator[None]:
     """Turn what the client raises, which is of every kind, into the package's errors."""
     try:
         yield
-    except RayError as error:
+    except AuthenticationError as error:
         raise ClusterError(
             f"The job server at {address} wants another token: set RAY_AUTH_TOKEN to that of the cluster."
         ) from error
+    except RayError as error:
+        raise ClusterError(f"No job server answers at {address} ({_first_line(error)}).") from error
     except OSError as error:  # of the builtin ConnectionError, and of requests' own
         raise ClusterError(f"No job server answers at {address}: start the cluster, or name another one.") from error
     except ValueError as error:

@@ -1,96 +1,59 @@
-"""A cluster of several nodes on this machine: started, found again by other commands, and ended.
+"""A cluster of several nodes on this machine: started and ended.
 
-Its nodes are separate raylets, each in a session (in the sense of setsid) of its own. A record in a folder that only
-this user can read says where the cluster is and which token it asks for. Ending it ends the processes of those
-sessions and what they started, and no other Ray of this machine, which `ray stop` would. Ray is not imported here: the
-token must be known before.
+Its nodes are separate raylets, each in a session (in the sense of setsid) of its own. Ending it ends the processes of
+those sessions and what they started, and no other Ray of this machine, which `ray stop` would.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import shutil
 import socket
-import stat
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from fmnist_ray.config.cluster import ClusterSettings
+from fmnist_ray.distributed.local_record import (
+    LocalCluster,
+    one_at_a_time,
+    recorded_cluster,
+    remove_record,
+    runs,
+    write_record,
+)
 from fmnist_ray.errors import ClusterError
 
-PLACE_VARIABLE = "FMNIST_RAY_CLUSTER_DIR"
-"""Names the folder of the record, for a second cluster on the machine; unset, it is one per user below /tmp."""
-_RECORD = "cluster.json"
 _OBJECT_STORE_BYTES = 200 << 20
 """Of each node: shards travel as names, and the raylets share one /dev/shm."""
 _START_TIMEOUT_S = 300
 _DASHBOARD_TIMEOUT_S = 240
 """Ray's own 60 s are too short for a machine that is busy."""
-_END_TIMEOUT_S = 10
+_END_TIMEOUT_S = 3
+"""For ending by itself. Ray gives a job as long; its GCS, which has nothing to save, takes longer than anyone waits."""
+_KILL_TIMEOUT_S = 10
 _FIRST_SERVICE_PORT = 20_000
 """Below are the ports that Ray gives to workers."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalCluster:
-    """The record of a cluster that `start_cluster` started."""
-
-    address: str
-    """For `ray.init`, as host:port."""
-    dashboard_url: str
-    token: str
-    ray_folder: str
-    """Sockets and logs of its nodes; no two clusters have had the same."""
-    sessions: tuple[int, ...]
-    """Of the head, then of the worker nodes."""
-
-    def processes(self) -> list[psutil.Process]:
-        """Everything of the cluster that runs: its sessions, and the sessions that their processes opened for jobs.
-
-        Numbers of sessions are used again after their end, so one counts only while a process in it names our folder.
-        """
-        members: dict[int, list[psutil.Process]] = {session: [] for session in self.sessions}
-        for process in psutil.process_iter():
-            with contextlib.suppress(ProcessLookupError, psutil.Error):
-                session = os.getsid(process.pid)
-                if session in members:
-                    members[session].append(process)
-        ours = {process for found in members.values() if self._names_folder(found) for process in found}
-        for process in list(ours):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                ours.update(process.children(recursive=True))
-        return [process for process in ours if _runs(process)]
-
-    def _names_folder(self, processes: list[psutil.Process]) -> bool:
-        for process in processes:
-            with contextlib.suppress(psutil.Error):
-                if any(self.ray_folder in argument for argument in process.cmdline()):
-                    return True
-        return False
-
-
-def find_cluster() -> LocalCluster | None:
-    """The running cluster of this user, or None. A record whose processes are gone counts as none."""
-    cluster = recorded_cluster()
-    return cluster if cluster is not None and cluster.sessions and cluster.processes() else None
 
 
 def start_cluster(settings: ClusterSettings) -> LocalCluster:
     """Start a head and its worker nodes. `ClusterError` when one runs already, or a node doesn't start; then none of it
     is left."""
-    if (left := recorded_cluster()) is not None:
-        if left.processes():
-            raise ClusterError("A local cluster runs already: use it, or end it with fmnist-ray cluster down.")
+    if (left := recorded_cluster()) is not None and not left.processes():
         end_cluster(left)
+    with one_at_a_time():
+        if recorded_cluster() is not None:
+            raise ClusterError("A local cluster runs already: use it, or end it with fmnist-ray cluster down.")
+        return _start(settings)
+
+
+def _start(settings: ClusterSettings) -> LocalCluster:
     gcs_port, client_port = _free_port(), _free_port()
     cluster = LocalCluster(
         address=f"{_node_address(0)}:{gcs_port}",
@@ -118,12 +81,12 @@ def start_cluster(settings: ClusterSettings) -> LocalCluster:
 def end_cluster(cluster: LocalCluster) -> int:
     """End all processes of the cluster and remove its files; the number of processes that were ended."""
     known: set[psutil.Process] = set()
-    for end in (psutil.Process.terminate, psutil.Process.kill):
-        deadline = time.monotonic() + _END_TIMEOUT_S
+    for end, timeout_s in ((psutil.Process.terminate, _END_TIMEOUT_S), (psutil.Process.kill, _KILL_TIMEOUT_S)):
+        deadline = time.monotonic() + timeout_s
         told: set[psutil.Process] = set()
         while time.monotonic() < deadline:
             known.update(cluster.processes())  # what is being ended may still start something
-            running = {process for process in known if _runs(process)}
+            running = {process for process in known if runs(process)}
             if not running:
                 break
             for process in running - told:
@@ -132,17 +95,8 @@ def end_cluster(cluster: LocalCluster) -> int:
             told |= running
             time.sleep(0.1)
     shutil.rmtree(cluster.ray_folder, ignore_errors=True)
-    (_place() / _RECORD).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        _place().rmdir()
+    remove_record()
     return len(known)
-
-
-def _runs(process: psutil.Process) -> bool:
-    """Whether it is still the same process, and more than an entry that nobody has collected."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 def _start_node(cluster: LocalCluster, number: int, options: list[str], *, gpus: str) -> LocalCluster:
@@ -152,6 +106,7 @@ def _start_node(cluster: LocalCluster, number: int, options: list[str], *, gpus:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": cluster.token,
         "CUDA_VISIBLE_DEVICES": gpus,
+        "TMPDIR": cluster.ray_folder,
         "RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(_DASHBOARD_TIMEOUT_S),
     }
     environment.pop("RAY_ADDRESS", None)
@@ -166,7 +121,7 @@ def _start_node(cluster: LocalCluster, number: int, options: list[str], *, gpus:
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
         cluster = dataclasses.replace(cluster, sessions=(*cluster.sessions, process.pid))
-        _write_record(cluster)
+        write_record(cluster)
         try:
             code = process.wait(_START_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -205,39 +160,6 @@ def _token() -> str:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ClusterError(f"The token file {path} can't be read ({error.strerror}).") from error
-
-
-def _place() -> Path:
-    return Path(os.environ.get(PLACE_VARIABLE) or f"/tmp/fmnist-ray-cluster-{os.getuid()}")
-
-
-def recorded_cluster() -> LocalCluster | None:
-    """The record, if it is this user's own: its token and address are trusted."""
-    path = _place() / _RECORD
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    with os.fdopen(descriptor, encoding="utf-8") as file:
-        status = os.fstat(file.fileno())
-        if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
-            return None
-        try:
-            values = json.load(file)
-            return LocalCluster(**{**values, "sessions": tuple(values["sessions"])})
-        except (ValueError, TypeError, KeyError):
-            return None
-
-
-def _write_record(cluster: LocalCluster) -> None:
-    place = _place()
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if place.lstat().st_uid != os.getuid():
-        raise ClusterError(f"{place} belongs to someone else: name another folder in {PLACE_VARIABLE}.")
-    descriptor, staged = tempfile.mkstemp(dir=place)  # readable by this user only
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(dataclasses.asdict(cluster), file)
-    os.replace(staged, place / _RECORD)
 
 
 def _free_port() -> int:

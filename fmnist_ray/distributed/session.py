@@ -6,13 +6,14 @@ import contextlib
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import ray
 
-from fmnist_ray.distributed.local_cluster import find_cluster
+from fmnist_ray.distributed.local_record import find_cluster
 from fmnist_ray.errors import ClusterError
 
 _OBJECT_STORE_BYTES = 200 << 20
@@ -20,6 +21,7 @@ _OBJECT_STORE_BYTES = 200 << 20
 _FOLDER_PLACE = Path("/tmp")
 """Not TMPDIR, which may be long: the sockets in Ray's folder must have names under 108 bytes."""
 _FOLDER_PREFIX = "fmnist-ray-"
+_ANSWER_TIMEOUT_S = 10
 
 
 @contextlib.contextmanager
@@ -46,8 +48,22 @@ def find_address(address: str | None = None) -> str | None:
     return address
 
 
+def check_listener(address: str) -> None:
+    """`ClusterError` where `address` is host:port and nobody listens there: Ray would try for a minute to find out."""
+    host, colon, port = address.rpartition(":")
+    if not (colon and port.isdecimal()) or "://" in address:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_TIMEOUT_S).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(
+            f"No Ray cluster answers at {address} ({_first_line(error)}): start it, or leave out --address."
+        ) from error
+
+
 @contextlib.contextmanager
 def _joined(address: str) -> Iterator[None]:
+    check_listener(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:

@@ -14,7 +14,9 @@ import ray.train
 from ray.exceptions import RayError
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.util.queue import Queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from fmnist_ray.distributed.run_metrics import TrainingMetrics
 from fmnist_ray.distributed.stream import StreamBatches, stream_dataset
 from fmnist_ray.errors import ClusterError, FmnistRayError, SettingError, WorkerDiedError
 from fmnist_ray.networks.checkpoint import TrainState
@@ -58,8 +60,12 @@ def train_on_ray(job: TrainingJob, place: TrainingPlace, report: Report) -> Trai
     """
     resources = _resources_per_worker(place, reading=isinstance(job.train, StreamedImages))
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", _POLL_S)
-    progress = Queue(actor_options={"num_cpus": 0})
-    listener = threading.Thread(target=_listen, args=(progress, report), daemon=True)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    progress = Queue(
+        actor_options={"num_cpus": 0, "scheduling_strategy": here}
+    )  # must not be lost with a worker's node
+    name = f"{job.settings.architecture}-{job.settings.digest()}"
+    listener = threading.Thread(target=_listen, args=(progress, report, TrainingMetrics(name)), daemon=True)
     listener.start()
     trainer = TorchTrainer(
         _train_worker,
@@ -72,7 +78,7 @@ def train_on_ray(job: TrainingJob, place: TrainingPlace, report: Report) -> Trai
             resources_per_worker=resources,
         ),
         run_config=ray.train.RunConfig(
-            name=f"{job.settings.architecture}-{job.settings.digest()}",
+            name=name,
             storage_path=place.storage_uri,
             failure_config=_failure_config(place),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
@@ -147,10 +153,11 @@ def read_state(checkpoint: ray.train.Checkpoint) -> TrainState:
         return TrainState.from_bytes(open_store(folder).get(STATE))
 
 
-def _listen(progress: Queue, report: Report) -> None:
-    """Pass epochs from the workers on to the caller until the end mark."""
-    while (metrics := progress.get()) is not _DONE:
-        report(EpochMetrics(**metrics))
+def _listen(progress: Queue, report: Report, metrics: TrainingMetrics) -> None:
+    """Pass epochs from the workers on to the caller, and to Prometheus, until the end mark."""
+    while (epoch := progress.get()) is not _DONE:
+        metrics.add(EpochMetrics(**epoch))
+        report(EpochMetrics(**epoch))
 
 
 def _resources_per_worker(place: TrainingPlace, *, reading: bool) -> dict[str, float]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -33,6 +34,7 @@ from fmnist_ray.reports.metrics import evaluate
 from fmnist_ray.reports.statistics import RunStatistics
 from fmnist_ray.store import Store, open_source, open_store
 
+_LOG = logging.getLogger(__name__)
 _CARRIED_ANYWAY = ("image_prefixes", "since")
 """Promises that say nothing of what an image is answered."""
 
@@ -112,7 +114,8 @@ def run_plan(
     alias: str | None = None,
 ) -> RunSummary:
     """Carry out a plan, from the claim of its place to the report; `started` is the `time.perf_counter` of the command,
-    `alias` the name by which the bundle was found. Errors as of `classify`."""
+    `alias` the name by which the bundle was found. The executor is left without an exception once the run is committed.
+    Errors as of `classify`."""
     out = open_store(settings.out_uri)
     plan = claim(out, planned, replace=settings.replace)
     worker = WorkerSettings(
@@ -127,15 +130,17 @@ def run_plan(
         receipts = read_receipts(out, plan)
         resumed, before = len(receipts), num_rows(receipts)
         facts: dict[str, Any] = {"num_workers": None, "runtime": None}
-        if resumed < len(plan.shards):
-            with open_executor() as executor:
+        with nullcontext() if resumed == len(plan.shards) else open_executor() as executor:
+            if executor is not None:
                 receipts = complete(out, plan, receipts, worker, executor, on_progress or (lambda done, total: None))
                 facts = dict(executor.facts)
-        if not settings.accept_rejects:
-            check_rejects(out, receipts, max_share=settings.max_rejects)
-        facts |= _facts(settings, bundle, plan, time.perf_counter() - started, plan.num_rows - before)
-        facts["alias"] = alias
-        commit = commit_run(out, plan, receipts, statistics=_merged(receipts, bundle), facts=facts)
+            if not settings.accept_rejects:
+                check_rejects(out, receipts, max_share=settings.max_rejects)
+            facts |= _facts(settings, bundle, plan, time.perf_counter() - started, plan.num_rows - before)
+            facts["alias"] = alias
+            commit = commit_run(out, plan, receipts, statistics=_merged(receipts, bundle), facts=facts)
+        counts = {"num_predictions": commit.num_predictions, "num_rejects": commit.num_rejects}
+        _LOG.info("run is committed", extra={"run": plan.plan_id, "out_uri": out.uri, **counts})
     report_uri = write_report(out, commit)
     elapsed_s = time.perf_counter() - started
     return _summary(out, plan, commit, resumed=resumed, elapsed_s=elapsed_s, report_uri=report_uri)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from fmnist_ray.errors import AccessDeniedError, ChangedError, IncompleteError, 
 from fmnist_ray.flows.shard import ShardOutcome, WorkerSettings
 from fmnist_ray.store import Store
 
+_LOG = logging.getLogger(__name__)
 _IDLE_ROUNDS = 3
 """Rounds in a row that may end without one new receipt before the run gives up, to be resumed later."""
 _NOT_RETRIED = (InputError, ChangedError, AccessDeniedError)
@@ -68,6 +70,7 @@ def complete(
         on_progress(done, plan.num_rows)
         try:
             for outcome in executor.run(worker, pending):
+                _log(plan, outcome)
                 if outcome.error is not None:
                     trouble = _judge(outcome)
                     deaths[outcome.shard] += outcome.error_kind == WorkerDiedError.__name__
@@ -79,6 +82,14 @@ def complete(
         idle_rounds = 0 if len(found) > len(receipts) else idle_rounds + 1
         receipts = found
     return receipts
+
+
+def _log(plan: Plan, outcome: ShardOutcome) -> None:
+    facts = {"run": plan.plan_id, "shard": outcome.shard, "attempt": outcome.attempt}
+    if outcome.error is None:
+        _LOG.info("shard is done", extra={**facts, "num_rows": outcome.num_rows, **outcome.seconds_by_step})
+    else:
+        _LOG.info("attempt failed", extra={**facts, "error": outcome.error, "kind": outcome.error_kind})
 
 
 def num_rows(receipts: Mapping[str, Receipt]) -> int:

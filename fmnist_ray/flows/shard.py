@@ -48,12 +48,17 @@ class WorkerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardOutcome:
-    """How a shard went. `error` is the sentence and `error_kind` the class name of what stopped it, else None."""
+    """How an attempt at a shard went. `error` is the sentence and `error_kind` the class name of what stopped it, else
+    None."""
 
     shard: str
     num_rows: int
     error: str | None = None
     error_kind: str | None = None
+    attempt: str | None = None
+    """Id of the attempt, as in the names of its files; None where its worker died."""
+    rejects_by_reason: Mapping[str, int] = field(default_factory=dict)
+    seconds_by_step: Mapping[str, float] = field(default_factory=dict)
 
 
 class ShardWorker:
@@ -69,15 +74,16 @@ class ShardWorker:
 
         An id that names a part of a planned shard is a trial: its rows are classified, and nothing is written.
         """
+        attempt = uuid.uuid4().hex[:12]
         try:
             shard = self._shards.get(shard_id) or Shard.from_id(shard_id)
             try:
-                num_rows = self._attempt(shard)
+                return self._attempt(shard, attempt)
             except CatalogueError:  # it was readable when it was planned: a bit may have flipped on the way
-                num_rows = self._attempt(shard)
+                return self._attempt(shard, attempt)
         except Exception as error:  # noqa: BLE001 an exception that left a worker would end the round of all shards
-            return ShardOutcome(shard=shard_id, num_rows=0, error=str(error), error_kind=type(error).__name__)
-        return ShardOutcome(shard=shard_id, num_rows=num_rows)
+            message, kind = str(error), type(error).__name__
+            return ShardOutcome(shard=shard_id, num_rows=0, error=message, error_kind=kind, attempt=attempt)
 
     @cached_property
     def _plan(self) -> Plan:
@@ -118,8 +124,8 @@ class ShardWorker:
         since = self._plan.promises["since"]
         return EarlierAnswers(open_results(since["uri"], plan_id=since["plan_id"])) if since else None
 
-    def _attempt(self, shard: Shard) -> int:
-        """Number of rows that the receipt counts."""
+    def _attempt(self, shard: Shard, attempt: str) -> ShardOutcome:
+        """A `CatalogueError` comes before anything is written."""
         file = self._plan.inputs[shard.file]
         per_kind = max(_FEW, -(-_SAMPLES_PER_KIND // len(self._plan.shards)))
         columns, table = Columns.from_dict(self._plan.columns), self._plan.promises["table"]
@@ -133,10 +139,15 @@ class ShardWorker:
             if rows is None:
                 break
             work.add(rows.rejecting(deadly, _DEADLY))
-        if shard.id not in self._shards:
-            return shard.num_rows
-        started = time.perf_counter()
-        tables = work.encode(num_rows=shard.num_rows)
-        work.statistics.add_seconds("write_s", time.perf_counter() - started)
-        attempt = uuid.uuid4().hex[:12]
-        return write_shard(self._out, self._plan, shard, attempt, tables, work.statistics.to_dict()).num_rows
+        if shard.id in self._shards:
+            started = time.perf_counter()
+            tables = work.encode(num_rows=shard.num_rows)
+            work.statistics.add_seconds("write_s", time.perf_counter() - started)
+            write_shard(self._out, self._plan, shard, attempt, tables, work.statistics.to_dict())
+        return ShardOutcome(
+            shard=shard.id,
+            num_rows=shard.num_rows,
+            attempt=attempt,
+            rejects_by_reason=dict(work.statistics.rejects_by_reason),
+            seconds_by_step=work.statistics.seconds_by_step,
+        )

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ import jsonschema
 import pytest
 import typer
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from fmnist_ray.cli.app import app
 
@@ -59,13 +62,13 @@ def strict(schema: Any) -> Any:
 @pytest.mark.skipif(not SCHEMAS.is_dir(), reason="KubeRay's CRDs are not here: name their folder in KUBERAY_CRDS")
 def test_kuberay_knows_every_field() -> None:
     schemas = {}
-    for name in ("rayclusters", "rayjobs"):
+    for name in ("rayclusters", "rayjobs", "rayservices"):
         definition = yaml.load((SCHEMAS / f"ray.io_{name}.yaml").read_bytes(), yaml.CSafeLoader)["spec"]
         version = next(version for version in definition["versions"] if version["name"] == "v1")
         schema = strict(version["schema"]["openAPIV3Schema"]["properties"]["spec"])
         schemas[definition["names"]["kind"]] = jsonschema.Draft202012Validator(schema)
-    checked = of_kind("RayCluster", "RayJob")
-    assert len(checked) == 3
+    checked = of_kind("RayCluster", "RayJob", "RayService")
+    assert len(checked) == 4
     for document in checked:
         errors = [error.message for error in schemas[document["kind"]].iter_errors(document["spec"])]
         assert errors == []
@@ -75,8 +78,9 @@ def test_kuberay_knows_every_field() -> None:
 
 
 def ray_clusters() -> Iterator[dict[str, Any]]:
-    for document in of_kind("RayCluster", "RayJob"):
-        yield document["spec"].get("rayClusterSpec", document["spec"])
+    for document in of_kind("RayCluster", "RayJob", "RayService"):
+        spec = document["spec"]
+        yield spec.get("rayClusterSpec") or spec.get("rayClusterConfig") or spec
 
 
 def test_clusters_ask_for_a_token_and_run_this_version_of_ray_with_an_idle_head() -> None:
@@ -96,7 +100,7 @@ def pods() -> Iterator[dict[str, Any]]:
 
 def test_every_container_is_locked_down_and_sized() -> None:
     """What the namespace's pod security level `restricted` demands, and a root file system that can't be written."""
-    assert len(list(pods())) == 10
+    assert len(list(pods())) == 12
     for pod in pods():
         for container in pod["containers"]:
             context = {**pod.get("securityContext", {}), **container["securityContext"]}
@@ -123,7 +127,8 @@ def test_the_network_is_closed_but_for_what_is_named() -> None:
     labels = policies["ray"]["podSelector"]["matchLabels"]
     for cluster in ray_clusters():
         for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
-            assert group["template"]["metadata"]["labels"] == labels
+            assert labels.items() <= group["template"]["metadata"]["labels"].items()
+    assert policies["endpoint"]["ingress"] == [{"ports": [{"port": 8000, "protocol": "TCP"}]}]
 
 
 def test_no_file_holds_a_secret() -> None:
@@ -147,11 +152,14 @@ def commands() -> Iterator[str]:
             yield str(ast.literal_eval(call.value)).replace("{{ ds }}", "2026-11-20")
     github = yaml.safe_load((FILES / "nightly-github.yaml").read_text())
     yield github["jobs"]["nightly"]["steps"][0]["run"]
+    for line in (ROOT / "docker/compose.yaml").read_text().splitlines():
+        if "exec head " in line:
+            yield line.split("exec head ", 1)[1]
 
 
 def test_the_command_line_takes_every_command() -> None:
     found = [shlex.split(command) for command in commands()]
-    assert len(found) == 7
+    assert len(found) == 10
     group = typer.main.get_command(app)
     for program, name, *arguments in found:
         assert program.endswith("fmnist-ray")
@@ -189,3 +197,26 @@ def test_images_run_without_root_and_take_packages_by_hash() -> None:
         assert len(pins) > 100
         assert all("==" in pin and pin.endswith("\\") for pin in pins), "an exact version, and hashes after it"
         assert f"ray=={RAY} " in path.read_text()
+        elsewhere = {"torch", "torchvision"} if path.stem == "constraints-cpu" else set()
+        chosen = [Requirement(pin.rstrip(" \\")) for pin in pins]
+        for needed in map(Requirement, tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]):
+            versions = [
+                pin.specifier for pin in chosen if canonicalize_name(pin.name) == canonicalize_name(needed.name)
+            ]
+            assert versions or needed.name in elsewhere, f"{path.name} lacks {needed.name}: make it anew"
+            for version in versions:
+                assert str(version).removeprefix("==") in needed.specifier, f"{path.name}: make it anew"
+
+
+def test_containers_start_one_after_the_other_and_only_loopback_is_published() -> None:
+    compose = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())
+    services = compose["services"]
+    for service in services.values():
+        assert set(service.get("depends_on", {})) <= set(services)
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+        assert service["cap_drop"] == ["ALL"]
+        assert (ROOT / service["build"]["dockerfile"]).is_file()
+    assert services["head"]["environment"]["RAY_AUTH_MODE"] == "token"
+    for name, service in services.items():
+        for waits_for, how in service.get("depends_on", {}).items():
+            assert how["condition"] != "service_healthy" or "healthcheck" in services[waits_for], name
