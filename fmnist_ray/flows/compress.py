@@ -17,6 +17,7 @@ from fmnist_ray.bundle.format import (
     CARD,
     GOLDEN,
     GRAPH,
+    HELDOUT,
     SPEC,
     WEIGHTS,
     BundleSpec,
@@ -93,7 +94,7 @@ def compress(settings: CalibrateSettings, *, command: str) -> CompressOutcome:
     files |= {
         GRAPH: graph,
         GOLDEN: write_golden(images, expected.logits, expected.svm),
-        CARD: model_card(spec),
+        CARD: model_card(spec, {*files, HELDOUT}),
         **heldout_files(scores, heldout.pixels, heldout.labels),
     }
     digest = write_bundle(out, spec, files)
