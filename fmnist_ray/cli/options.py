@@ -37,7 +37,8 @@ PublishDelta = Annotated[
     ),
 ]
 Images = Annotated[
-    str, typer.Option("--images", help="Where named images may lie (path, s3://, https://), by commas. Default: by the catalogue.")
+    str,
+    typer.Option("--images", help="Where named images may lie: path, s3:// or https://. Default: by the catalogue."),
 ]
 Workers = Annotated[int | None, typer.Option("--workers", help="Worker processes. Default: one per CPU, or per GPU.")]
 MaxRejects = Annotated[str, typer.Option("--max-rejects", help="Share of rejected rows that is still committed.")]
