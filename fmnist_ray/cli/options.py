@@ -38,7 +38,7 @@ PublishDelta = Annotated[
 ]
 Images = Annotated[
     str,
-    typer.Option("--images", help="Prefixes of named images: paths, s3://, https://. Default: the catalogue."),
+    typer.Option("--images", help="Where named images may lie: path, s3:// or https://. Default: by the catalogue."),
 ]
 Workers = Annotated[int | None, typer.Option("--workers", help="Worker processes. Default: one per CPU, or per GPU.")]
 MaxRejects = Annotated[str, typer.Option("--max-rejects", help="Share of rejected rows that is still committed.")]
