@@ -10,6 +10,7 @@ from fmnist_ray.catalogue.nights import night_uri, published_dates
 from fmnist_ray.catalogue.results import Results, open_results
 from fmnist_ray.errors import IncompleteError, SettingError
 from fmnist_ray.flows.drift_pictures import drift_pictures
+from fmnist_ray.flows.review_queue import queue_key
 from fmnist_ray.reports.drift import judge_nights
 from fmnist_ray.reports.drift_page import DriftReport, NightFacts, drift_report
 from fmnist_ray.reports.statistics import RunStatistics
@@ -74,11 +75,20 @@ def _write(runs: Sequence[Results], report_uri: str | None) -> DriftSummary:
     statistics = [RunStatistics.from_dict(run.commit.statistics) for run in runs]
     verdicts = judge_nights(statistics[0], statistics[1:], labels)
     pictures = drift_pictures(tonight, verdicts[-1], labels)
-    report = drift_report([_facts(run) for run in runs], statistics, verdicts, pictures, labels)
+    facts, links = [_facts(run) for run in runs], None if report_uri else _links(tonight)
+    report = drift_report(facts, statistics, verdicts, pictures, labels, links=links)
     store = open_store(report_uri or f"{tonight.uri}/report/{tonight.commit.plan_id}")
     store.put("drift.json", report.to_json())
     store.put("drift.html", report.to_html())
     return DriftSummary(report=report, report_uri=f"{store.uri}/drift.html")
+
+
+def _links(run: Results) -> dict[str, str]:
+    """The other pages of a run, seen from the one beside its report."""
+    links = {"Run report": "report.html"}
+    if run.commit.facts.get("thresholds") is not None:
+        links["Review queue"] = f"../../{queue_key(run.commit.plan_id, 'html')}"
+    return links
 
 
 def _facts(run: Results) -> NightFacts:

@@ -1,4 +1,4 @@
-"""A night: the catalogue of a date is classified into its folder, compared with the nights before, and published.
+"""A night: the catalogue of a date is classified into its folder, published, and compared with the nights before.
 
 Starting it twice or late is safe: the same night resumes or finds its work done, and the pointer only moves to newer
 dates.
@@ -46,7 +46,7 @@ def nightly(
     *,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> NightSummary:
-    """Classify the night of `settings.date`, write its drift report, and publish it; what the night before has
+    """Classify the night of `settings.date`, publish it, and write its drift report; what the night before has
     classified is carried over.
 
     Raises what `classify` does, and `RefusedError` for a night with an alarm under `settings.gate`; then nothing is
@@ -62,9 +62,10 @@ def nightly(
     )
     run = classify(run_settings, open_executor, on_progress=on_progress)
     previous = newest_night(root, before=date)
-    drift = write_night_drift(settings.root_uri, date, reference_uri=settings.reference_uri)
-    if settings.gate and drift is not None and drift.report.alarms and date not in published_dates(root):
-        raise RefusedError(_held_back(date, drift))
+    if settings.gate and date not in published_dates(root):
+        judged = write_night_drift(settings.root_uri, date, reference_uri=settings.reference_uri)
+        if judged is not None and judged.report.alarms:
+            raise RefusedError(_held_back(date, judged))
     night = Night(
         date=date,
         plan_id=run.plan_id,
@@ -75,6 +76,8 @@ def nightly(
         published_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     newest = publish_night(root, night)
+    # A report comes after what it reports: it can be written again, and nobody should wait for it.
+    drift = write_night_drift(settings.root_uri, date, reference_uri=settings.reference_uri)
     return NightSummary(
         date=date,
         newest_date=newest.date,

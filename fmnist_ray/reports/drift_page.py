@@ -86,9 +86,11 @@ def drift_report(
     verdicts: Sequence[NightVerdict],
     pictures: Pictures,
     labels: Labels,
+    *,
+    links: Mapping[str, str] | None = None,
 ) -> DriftReport:
     """The report of the last of several nights: facts and statistics of each, the reference first, and the verdict on
-    each but the reference. `pictures` are of the last one."""
+    each but the reference. `pictures` are of the last one, and `links` lead to its other pages, by their titles."""
     tonight = verdicts[-1]
     earlier = {"reference": watched_shares(statistics[0], labels), "last": watched_shares(statistics[-2], labels)}
     return DriftReport(
@@ -101,6 +103,7 @@ def drift_report(
             "num_rows_before": tonight.num_rows_before,
             "num_carried": statistics[-1].num_carried,
             "min_rows": MIN_ROWS,
+            "links": [{"title": title, "href": href} for title, href in (links or {}).items()],
             "bundle_changed": len({night.bundle_digest for night in facts}) > 1,
             "kinds": [
                 _kind(verdict, earlier, pictures, labels)

@@ -77,6 +77,10 @@ def _markdown(content: dict[str, Any]) -> list[str]:
     for pair in evaluation["worst_pairs"][:3]:
         taken = f"{_cell(pair['true_label'])} taken for {_cell(pair['label'])}"
         lines += ["", f"- {taken}: {pair['num_rows']:,} rows, {formats.percent(pair['share'])}"]
+    for part in content["slices"]:
+        if part["differs"] and part["accuracy"] < evaluation["accuracy"]:
+            share = f"{formats.percent(part['accuracy'])} of {part['num_rows']:,} rows"
+            lines += ["", f"- worse where {_cell(part['kind'])} is {_cell(part['value'])}: {share}"]
     if comparison := content["comparison"]:
         lines += [
             "",

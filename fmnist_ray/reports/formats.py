@@ -31,7 +31,7 @@ def percent(share: float | None, digits: int = 1) -> str:
     if share in (0, 1):
         return f"{share:.0%}".replace("%", f"{THIN}%")
     step = 10.0**-digits
-    if min(share, 1 - share) * 100 < step / 2:
+    if min(share, 1 - share) * 100 <= step / 2:
         return f"<{THIN}{step:.{digits}f}{THIN}%" if share < 0.5 else f">{THIN}{100 - step:.{digits}f}{THIN}%"
     return f"{100 * share:.{digits}f}{THIN}%"
 

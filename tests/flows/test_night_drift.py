@@ -92,6 +92,8 @@ def test_each_night_is_judged_against_the_published_ones_before(
     assert report(again)["nights"] == content["nights"]
     late = start(DAYS[1], reference_uri=str(tmp_path / "nights" / str(DAYS[2])))
     assert [night["name"] for night in report(late)["nights"]] == [str(DAYS[place]) for place in (2, 0, 1)]
+    for link in report(third)["links"]:
+        assert (Path(str(third.drift_uri)).parent / link["href"]).is_file()
     page = Path(str(third.drift_uri)).read_text()
     assert "<script" not in page
     assert len(page) < 3_000_000

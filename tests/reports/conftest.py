@@ -250,7 +250,7 @@ def make_drift(*, labels: Labels = FASHION_MNIST, text: str = "", odd: bool = Tr
         contradictions=make_gallery(labels, text=text, wrong=True).first(24),
         num_contradictions=31,
     )
-    return drift_report(facts, nights, verdicts, pictures, labels)
+    return drift_report(facts, nights, verdicts, pictures, labels, links={"Run report": "report.html"})
 
 
 def make_explanation(*, labels: Labels = FASHION_MNIST, text: str = "") -> ExplainReport:
