@@ -109,7 +109,7 @@ class Bundle:
 
 def shipped_names() -> list[str]:
     """Bundles that come with the package."""
-    return sorted(entry.name for entry in _shipped_folder().iterdir() if entry.is_dir())
+    return sorted(entry.name for entry in _shipped_folder().iterdir() if (entry / MANIFEST).is_file())
 
 
 def bundle_uri(name_or_uri: str) -> str:

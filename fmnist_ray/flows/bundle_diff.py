@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -80,12 +81,11 @@ def _described(before: Bundle, before_name: str, after: Bundle, after_name: str)
 
 def _facts(bundle: Bundle) -> dict[str, Any]:
     spec = bundle.spec
-    preparation = {"size": spec.preparation.size, "channels": spec.preparation.channels}
     return {
         "architecture": spec.architecture,
         "architecture_args": spec.architecture_args,
         "labels": ", ".join(spec.labels),
-        "preparation": {**preparation, "version": spec.preparation.version},
+        "preparation": dataclasses.asdict(spec.preparation),
         "decides": spec.heads.decides if spec.heads else "cnn",
         "temperature": spec.temperature,
         "metrics": spec.metrics,

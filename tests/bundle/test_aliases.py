@@ -72,10 +72,16 @@ def test_an_unknown_alias_names_those_there_are(tmp_path: Path) -> None:
         read_bundle(f"{tmp_path}@default")
 
 
-def test_a_copy_keeps_its_digest_and_nodes_are_told_its_place(tmp_path: Path, tiny_bundle: Path) -> None:
+@pytest.mark.parametrize("kind", ["local", "s3"])
+def test_a_copy_keeps_its_digest_and_nodes_are_told_its_place(
+    kind: str, tmp_path: Path, tiny_bundle: Path, request: pytest.FixtureRequest
+) -> None:
+    root = str(tmp_path) if kind == "local" else f"{request.getfixturevalue('bucket')}/registry"
     bundle = read_bundle(str(tiny_bundle))
-    copy_bundle(bundle, open_store(f"{tmp_path}/bundles/{bundle.digest}"))
-    move_alias(open_store(str(tmp_path)), dataclasses.replace(FIRST, digest=bundle.digest))
-    assert read_bundle(f"{tmp_path}@default").digest == bundle.digest
-    assert node_uri(f"{tmp_path}@default") == f"{tmp_path}/bundles/{bundle.digest}"
+    copy = open_store(f"{root}/bundles/{bundle.digest}")
+    copy.put("cnn.safetensors", b"what a copy that was broken off left")
+    copy_bundle(bundle, copy)
+    move_alias(open_store(root), dataclasses.replace(FIRST, digest=bundle.digest))
+    assert read_bundle(f"{root}@default").digest == bundle.digest
+    assert node_uri(f"{root}@default") == f"{root}/bundles/{bundle.digest}"
     assert node_uri("default") == "default"
