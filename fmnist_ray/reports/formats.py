@@ -30,10 +30,10 @@ def percent(share: float | None, digits: int = 1) -> str:
         return NOTHING
     if share in (0, 1):
         return f"{share:.0%}".replace("%", f"{THIN}%")
-    step = 10.0**-digits
-    if min(share, 1 - share) * 100 <= step / 2:
-        return f"<{THIN}{step:.{digits}f}{THIN}%" if share < 0.5 else f">{THIN}{100 - step:.{digits}f}{THIN}%"
-    return f"{100 * share:.{digits}f}{THIN}%"
+    step, written = 10.0**-digits, f"{100 * share:.{digits}f}"
+    if float(written) == 0:
+        return f"<{THIN}{step:.{digits}f}{THIN}%"
+    return f">{THIN}{100 - step:.{digits}f}{THIN}%" if float(written) == 100 else f"{written}{THIN}%"
 
 
 def share(value: float) -> str:

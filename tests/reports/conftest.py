@@ -39,9 +39,11 @@ from fmnist_ray.reports.explain_page import Alike, Explained, ExplainReport, Hea
 from fmnist_ray.reports.gallery import Gallery
 from fmnist_ray.reports.label_errors import Suspect
 from fmnist_ray.reports.learning import learning_content, learning_history
+from fmnist_ray.reports.review_page import QueuedRow, review_page
 from fmnist_ray.reports.run_page import RunFacts, RunReport, run_report
 from fmnist_ray.reports.similar_page import ShownProduct, duplicates_report, similar_report
 from fmnist_ray.reports.statistics import RunStatistics
+from fmnist_ray.reports.svm_page import SvmLook, svm_page
 from fmnist_ray.schema import SAMPLES, Reason
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)> '{{ 7 * 7 }} \u202e gnp.\0 عربي "
@@ -410,6 +412,53 @@ def make_comparison(*, labels: Labels = FASHION_MNIST, text: str = "") -> bytes:
     return report.files()["leaderboard.html"]
 
 
+def make_review(*, labels: Labels = FASHION_MNIST, text: str = "") -> bytes:
+    """The page of a made-up review queue, with heat maps."""
+    generator = np.random.default_rng(0)
+    rows = [
+        QueuedRow(
+            row={
+                "product_id": None if number == 3 else f"{text}p-{number}",
+                "input_file": f"{text}part.parquet",
+                "input_row": number,
+                "label": labels[number % len(labels)],
+                "confidence": 0.42,
+                "cnn_label": labels[0],
+                "cnn_confidence": 0.4,
+                "svm_label": labels[1] if number % 2 else None,
+                "svm_confidence": 0.3 if number % 2 else None,
+                "agree": number % 2 == 0,
+                "label_set": list(labels[: number % 4]),
+                "novelty": 0.004,
+                "decision": "review",
+                "decision_reason": "unsure",
+                "audit": number < 4,
+            },
+            thumbnail=None if number == 5 else png(generator, 28),
+            overlay=png(generator, 168),
+        )
+        for number in range(12)
+    ]
+    return review_page(rows, num_rows=345, num_audit=4, plan_id="8c1f")
+
+
+def make_svm(*, labels: Labels = FASHION_MNIST, text: str = "") -> bytes:
+    """The page of a made-up SVM; it shows no text from outside but the labels."""
+    generator = np.random.default_rng(0)
+    look = SvmLook(
+        kind="nystroem",
+        labels=labels,
+        label_ids=generator.integers(0, len(labels), 400),
+        margins=generator.normal(2, 2, 400),
+        supports=generator.random(400) < 0.2,
+        thumbnails=[[png(generator, 28) for _ in range(7)] for _ in labels],
+        points=generator.random((200, 2)),
+        regions=generator.integers(0, len(labels), (20, 20)),
+        explained=0.27,
+    )
+    return svm_page(look)[1]
+
+
 PAGES: dict[str, Callable[..., bytes]] = {
     "evaluation": lambda **options: make_evaluation(**options).to_html(),
     "drift": lambda **options: make_drift(**options).to_html(),
@@ -418,6 +467,8 @@ PAGES: dict[str, Callable[..., bytes]] = {
     "similar": make_similar,
     "duplicates": make_duplicates,
     "comparison": make_comparison,
+    "review": make_review,
+    "svm": make_svm,
     "description": lambda **options: make_description(**options).files()["describe.html"],
 }
 

@@ -141,7 +141,10 @@ def test_an_ordinary_page(report_of: Callable[..., RunReport], tmp_path: Path, d
     assert (_brightness(measured[0]["background"]) < _brightness(measured[0]["ink"])) == dark
 
 
-KINDS = ("evaluation", "drift", "explanation", "bundle diff", "similar", "duplicates", "comparison", "description")
+KINDS = (
+    *("evaluation", "drift", "explanation", "review", "svm"),
+    *("bundle diff", "similar", "duplicates", "comparison", "description"),
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)
