@@ -21,8 +21,6 @@ class SimilarSettings:
     """How many rows are looked for."""
     bundle: str | None = None
     """For an image: where the bundle is that made the features. None: where it was."""
-    threads: int | None = None
-    """Files that are read side by side. None: one per CPU."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_rows <= 1_000:

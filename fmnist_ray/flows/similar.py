@@ -45,7 +45,7 @@ def similar(settings: SimilarSettings, *, on_progress: Callable[[int, int], None
     query, own_row, picture = _query(settings, table)
     started = time.perf_counter()
     wanted = settings.num_rows + (own_row is not None)
-    found = search(table, query, wanted, threads=settings.threads, on_progress=on_progress)
+    found = search(table, query, wanted, on_progress=on_progress)
     elapsed_s = time.perf_counter() - started
     hits = [
         (row, float(value))
