@@ -37,8 +37,8 @@ class Explainer:
         """The bundle's network; `BundleError` where it has no weights, since it is a compressed one."""
         if WEIGHTS not in self._bundle.files:
             raise BundleError(
-                f"Bundle {self._bundle.uri} has no {WEIGHTS}, whose gradients are needed: explain the bundle that it was "
-                "compressed from, or use --method occlusion."
+                f"Bundle {self._bundle.uri} has no {WEIGHTS}, whose gradients are needed: explain the bundle that it "
+                "was compressed from, or use --method occlusion."
             )
         return load_network(self._bundle.spec, self._bundle.files[WEIGHTS])
 
