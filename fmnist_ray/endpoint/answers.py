@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import BaseModel, Field
 
+from fmnist_ray.decisions.decide import likeliest
 from fmnist_ray.endpoint.model import Answered, Outcome
 from fmnist_ray.schema import Decision, DecisionReason, Reason
 
@@ -92,25 +92,11 @@ def image_result(name: str | None, outcome: Outcome, top_k: int) -> dict[str, An
     """The plain values of an `ImageResult`, without those that are null; built by hand, since there may be many."""
     if not isinstance(outcome, Answered):
         return {"name": name, "error": {"reason": str(outcome.reason), "detail": outcome.detail}}
-    labels = outcome.classifier.labels
+    labels, columns = outcome.classifier.labels, outcome.columns
+    top = likeliest(outcome.probabilities, columns["label_id"], columns["confidence"], top_k)
     return {
         "name": name,
-        **{column: value for column, value in outcome.columns.items() if value is not None},
-        "top": [
-            {"label": labels[label_id], "confidence": confidence} for label_id, confidence in likeliest(outcome, top_k)
-        ],
+        **{column: value for column, value in columns.items() if value is not None},
+        "top": [{"label": labels[label_id], "confidence": confidence} for label_id, confidence in top],
         "bundle_digest": outcome.classifier.digest,
     }
-
-
-def likeliest(answer: Answered, top_k: int) -> list[tuple[int, float]]:
-    """The `top_k` likeliest labels and what they get: the answer's own label its confidence, the others their shares of
-    what is left, and none more than the first."""
-    shares, label_id, confidence = answer.probabilities, answer.columns["label_id"], answer.columns["confidence"]
-    ids = [number for number in np.argsort(-shares, kind="stable").tolist() if number != label_id]
-    left = 1 - float(shares[label_id])
-    scale = (1 - confidence) / left if left > 0 else 0.0
-    return [
-        (label_id, confidence),
-        *((each, min(confidence, float(shares[each]) * scale)) for each in ids[: top_k - 1]),
-    ]

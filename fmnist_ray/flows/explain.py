@@ -16,7 +16,7 @@ from fmnist_ray.bundle.explainer import Explainer
 from fmnist_ray.bundle.format import read_bundle
 from fmnist_ray.catalogue.feature_rows import open_features
 from fmnist_ray.config.explain import ExplainSettings, Method
-from fmnist_ray.decisions.decide import Answers
+from fmnist_ray.decisions.decide import Answers, likeliest
 from fmnist_ray.errors import CatalogueError, SettingError
 from fmnist_ray.flows.explained_rows import FoundRows, explained_rows
 from fmnist_ray.flows.similar import PRODUCT, search, shown_products
@@ -133,13 +133,9 @@ def _alike(product: ShownProduct, similarity: float) -> Alike:
 
 
 def _likeliest(answers: Answers, row: int, classifier: Classifier) -> tuple[tuple[str, float], ...]:
-    """The likeliest labels of a row; its own has its own confidence, the others their probability."""
-    probabilities = answers.probabilities[row].copy()
-    own = int(answers.label_ids[row])
-    probabilities[own] = 1.0
-    order = np.argsort(-probabilities, kind="stable")[:_LIKELIEST]
-    probabilities[own] = answers.confidences[row]
-    return tuple((classifier.labels[label], float(probabilities[label])) for label in order)
+    label_id, confidence = int(answers.label_ids[row]), float(answers.confidences[row])
+    found = likeliest(answers.probabilities[row], label_id, confidence, _LIKELIEST)
+    return tuple((classifier.labels[label], share) for label, share in found)
 
 
 def _heat(method: Method, pixels: NDArray[np.uint8], values: NDArray[np.float32]) -> HeatMap:
