@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlencode
 
 import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError
@@ -30,6 +32,22 @@ class Prediction:
     """Calibrated probability of the label, 0..1."""
     top: tuple[tuple[str, float], ...]
     """The likeliest labels with their confidences, highest first."""
+    cnn_label: str | None
+    """What the network's own head says."""
+    cnn_confidence: float | None
+    svm_label: str | None
+    """What the SVM says; None where the bundle has none, as the next two."""
+    svm_confidence: float | None
+    agree: bool | None
+    decision: str | None
+    """One of `schema.Decision`; None where the endpoint promises no precision, as its reason."""
+    decision_reason: str | None
+    label_set: tuple[str, ...] | None
+    """The classes that it may well be, the likeliest first; None for a bundle without held-out rows, as the next."""
+    novelty: float | None
+    """A p-value: low for an image unlike all classes."""
+    photo_problem: str | None
+    """One of `schema.PHOTO_PROBLEMS`; None for a good photo."""
     bundle_digest: str | None
     reason: str | None
     """One of `schema.Reason`, else None."""
@@ -62,29 +80,37 @@ class Client:
             ),
         )
 
-    def classify(self, images: Sequence[bytes], *, top_k: int = 3) -> list[Prediction]:
-        """One prediction per encoded image (PNG, JPEG, WebP), in order, in as many requests as it takes.
+    def classify(self, images: Sequence[bytes | str], *, top_k: int = 3) -> list[Prediction]:
+        """One prediction per encoded image (PNG, JPEG, WebP), in order, in as many requests as it takes. Text is the
+        place of an image, such as `s3://shop/shoe.jpg`, below those that the endpoint's `--images` allows.
 
         Raises `InputError` for what the endpoint will not take, `RefusedError` where it wants another key, and
         `WorldError` where it can't be reached or stays busy.
         """
         found: list[Prediction] = []
         for part in _parts(images):
-            files = [("images", (f"{number}", image, "application/octet-stream")) for number, image in enumerate(part)]
-            answer = self._ask("POST", f"/v1/classify?top_k={top_k}", fields=files)
+            answer = self._ask("POST", f"/v1/classify?top_k={top_k}", **_content(part)).json()
             found += [_prediction(result) for result in answer["results"]]
         return found
 
+    def explain(self, image: bytes, *, method: str = "grad-cam", label: str | None = None) -> bytes:
+        """Where the model looked, as a PNG: the image as the network gets it, under a map of what spoke for `label`, by
+        name or id (None: for the answer). `method` is grad-cam, gradient or occlusion. Raises as `classify` does."""
+        wanted = urlencode({"method": method, **({} if label is None else {"label": label})})
+        headers = {"Content-Type": "application/octet-stream"}
+        return self._ask("POST", f"/v1/explain?{wanted}", body=image, headers=headers).data
+
     def bundle(self) -> dict[str, Any]:
         """The model that answers: digest, labels, metrics, limits."""
-        return self._ask("GET", "/v1/bundle")
+        answer: dict[str, Any] = self._ask("GET", "/v1/bundle").json()
+        return answer
 
     def reload(self, bundle: str | None = None) -> str:
         """Let another bundle take over (None: the same place, read anew), and return its digest; needs an
         administrator's key. `InputError` where it is refused, and the old one stays."""
         body = json.dumps({"bundle": bundle}).encode()
         answer = self._ask("POST", "/v1/admin/reload", body=body, headers={"Content-Type": "application/json"})
-        digest: str = answer["bundle_digest"]
+        digest: str = answer.json()["bundle_digest"]
         return digest
 
     def close(self) -> None:
@@ -97,7 +123,9 @@ class Client:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def _ask(self, method: str, path: str, *, headers: dict[str, str] | None = None, **content: Any) -> dict[str, Any]:
+    def _ask(
+        self, method: str, path: str, *, headers: dict[str, str] | None = None, **content: Any
+    ) -> urllib3.BaseHTTPResponse:
         try:
             merged = {**self._http.headers, **(headers or {})}
             response = self._http.request(method, self._url + path, headers=merged, **content)
@@ -106,8 +134,7 @@ class Client:
         except HTTPError as error:
             raise WorldError(f"{self._url} did not answer ({error}).") from error
         if response.status == 200:
-            answer: dict[str, Any] = response.json()
-            return answer
+            return response
         detail = _detail(response)
         if response.status in (401, 403):
             raise RefusedError(f"{self._url}: {detail}")
@@ -116,9 +143,18 @@ class Client:
         raise WorldError(f"{self._url} answered {response.status}: {detail}")
 
 
-def _parts(images: Sequence[bytes]) -> Iterator[list[bytes]]:
+def _content(part: Sequence[bytes | str]) -> dict[str, Any]:
+    """Images as a form, or as JSON where some of them are places."""
+    if any(isinstance(image, str) for image in part):
+        entries = [{"uri": each} if isinstance(each, str) else {"data": b64encode(each).decode()} for each in part]
+        return {"body": json.dumps({"images": entries}).encode(), "headers": {"Content-Type": "application/json"}}
+    files = [("images", (f"{number}", image, "application/octet-stream")) for number, image in enumerate(part)]
+    return {"fields": files}
+
+
+def _parts(images: Sequence[bytes | str]) -> Iterator[list[bytes | str]]:
     """`images` in requests of bounded number and size."""
-    part: list[bytes] = []
+    part: list[bytes | str] = []
     size = 0
     for image in images:
         if part and (len(part) == _PER_REQUEST or size + len(image) > _PER_REQUEST_BYTES):
@@ -132,15 +168,10 @@ def _parts(images: Sequence[bytes]) -> Iterator[list[bytes]]:
 
 def _prediction(result: dict[str, Any]) -> Prediction:
     error = result.get("error") or {}
-    return Prediction(
-        label=result.get("label"),
-        label_id=result.get("label_id"),
-        confidence=result.get("confidence"),
-        top=tuple((entry["label"], entry["confidence"]) for entry in result.get("top") or ()),
-        bundle_digest=result.get("bundle_digest"),
-        reason=error.get("reason"),
-        detail=error.get("detail"),
-    )
+    values: dict[str, Any] = {field.name: result.get(field.name) for field in fields(Prediction)}
+    values["top"] = tuple((entry["label"], entry["confidence"]) for entry in result.get("top") or ())
+    values["label_set"] = None if values["label_set"] is None else tuple(values["label_set"])
+    return Prediction(**{**values, "reason": error.get("reason"), "detail": error.get("detail")})
 
 
 def _detail(response: urllib3.BaseHTTPResponse) -> str:

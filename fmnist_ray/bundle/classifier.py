@@ -19,7 +19,7 @@ from fmnist_ray.bundle.runtimes import OpenVinoRuntime, Scorer, Scores, TorchRun
 from fmnist_ray.config.classify import HeadName, Precision, Runtime
 from fmnist_ray.config.decisions import Promises
 from fmnist_ray.config.images import ImageLimits
-from fmnist_ray.decisions.columns import decision_columns, head_columns
+from fmnist_ray.decisions.columns import answer_columns
 from fmnist_ray.decisions.decide import Answers
 from fmnist_ray.decisions.heads import HeadAnswers, decide_heads
 from fmnist_ray.decisions.rule import DecisionRule, Judgements
@@ -28,7 +28,7 @@ from fmnist_ray.images.digest import image_digests
 from fmnist_ray.images.prepare import Reject, prepare_batch
 from fmnist_ray.images.quality import photo_measures
 from fmnist_ray.labels import Labels
-from fmnist_ray.schema import DECISION_COLUMNS, HEAD_COLUMNS, PREDICTIONS, REJECTS, Status
+from fmnist_ray.schema import PREDICTIONS, REJECTS, Status
 
 CLASSIFIED = pa.schema(
     [
@@ -87,6 +87,7 @@ class Classifier:
         limits: ImageLimits,
         *,
         head: HeadName,
+        promises: Promises,
         rule: DecisionRule | None,
     ) -> None:
         self.spec: BundleSpec = bundle.spec
@@ -94,6 +95,7 @@ class Classifier:
         self.golden = golden
         self.limits = limits
         self.head: HeadName = head
+        self.promises = promises
         self.rule = rule
         self._scorer = scorer
 
@@ -142,22 +144,14 @@ class Classifier:
         answers = self.answer(images)
         answered = _places(answers.positions, len(images))
         rejected = _places([reject.position for reject in answers.rejects], len(images))
-        label_ids = pa.array(answers.label_ids).take(answered)
-        labels = pa.array(self.labels)
-        heads = head_columns(labels, answers.cnn, answers.svm)
-        decisions = decision_columns(labels, answers.answers, answers.judgements)
         columns = {
             "product_id": pa.nulls(len(images), pa.string()),
             "input_file": pa.nulls(len(images), pa.string()),
             "input_row": np.arange(len(images)),
             "image_digest": image_digests(images),
-            "label": labels.take(label_ids),
-            "label_id": label_ids,
-            "confidence": pa.array(answers.confidences).take(answered),
+            **{name: column.take(answered) for name, column in answer_columns(self.labels, answers).items()},
             "status": pa.array([Status.CLASSIFIED] * len(answers.positions), pa.string()).take(answered),
             "bundle_digest": [self.digest] * len(images),
-            **{name: column.take(answered) for name, column in zip(HEAD_COLUMNS, heads, strict=True)},
-            **{name: column.take(answered) for name, column in zip(DECISION_COLUMNS, decisions, strict=True)},
             "reason": pa.array([reject.reason for reject in answers.rejects], pa.string()).take(rejected),
             "detail": pa.array([reject.detail for reject in answers.rejects], pa.string()).take(rejected),
         }
@@ -210,8 +204,9 @@ def open_classifier(
         )
     golden = check_golden(bundle, scorer, runtime=runtime, precision=precision)
     head = deciding_head(bundle, head)
-    rule = decision_rule(bundle, promises or Promises(), head) if layer is None else None
-    return Classifier(bundle, scorer, golden, limits or ImageLimits(), head=head, rule=rule)
+    promises = promises or Promises()
+    rule = decision_rule(bundle, promises, head) if layer is None else None
+    return Classifier(bundle, scorer, golden, limits or ImageLimits(), head=head, promises=promises, rule=rule)
 
 
 def deciding_head(bundle: Bundle, head: HeadName | None) -> HeadName:

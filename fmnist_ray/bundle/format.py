@@ -172,13 +172,7 @@ def read_bundle(name_or_uri: str) -> Bundle:
     """
     uri = bundle_uri(name_or_uri)
     store = open_store(uri)
-    try:
-        encoded = store.get(MANIFEST)
-    except NotFoundError as error:
-        raise BundleError(
-            f"{name_or_uri} is not a bundle (no {MANIFEST} there): name a shipped bundle, such as default, "
-            "or the folder that fmnist-ray train wrote."
-        ) from error
+    encoded = _read_manifest(store, name_or_uri)
     listed = _manifest_files(encoded, uri)
     present = {info.key for info in store.list()} - {MANIFEST}
     if odd := sorted(present ^ set(listed)):
@@ -204,6 +198,21 @@ def copy_bundle(bundle: Bundle, out: Store) -> None:
         for name, data in sorted(bundle.files.items()):
             out.put(name, data)
         out.put(MANIFEST, encoded)
+
+
+def bundle_digest(name_or_uri: str) -> str:
+    """The digest of the bundle that is at a place now, by its manifest alone; `BundleError` where there is none."""
+    return hashlib.sha256(_read_manifest(open_store(bundle_uri(name_or_uri)), name_or_uri)).hexdigest()
+
+
+def _read_manifest(store: Store, name: str) -> bytes:
+    try:
+        return store.get(MANIFEST)
+    except NotFoundError as error:
+        raise BundleError(
+            f"{name} is not a bundle (no {MANIFEST} there): name a shipped bundle, such as default, or the folder that "
+            "fmnist-ray train wrote."
+        ) from error
 
 
 def _manifest_files(encoded: bytes, uri: str) -> dict[str, dict[str, Any]]:

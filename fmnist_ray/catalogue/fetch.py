@@ -27,14 +27,16 @@ _SHOWN = 200
 class ImageFetcher:
     """Gets the images that text cells name: a path relative to the catalogue, or a place below one of `prefixes`.
 
-    Without prefixes, the catalogue's own place is the only one allowed. A catalogue is not trusted: nothing else is
-    ever asked for, and no other scheme than that of an allowed place is understood. So a web server is asked only
-    where it is one of the prefixes; `store/web.py` has its own guards.
+    Without prefixes, the catalogue's own place is the only one allowed. Names are not trusted: nothing else is ever
+    asked for, and no other scheme than that of an allowed place is understood. So a web server is asked only where it
+    is one of the prefixes; `store/web.py` has its own guards. Requests to the endpoint have no catalogue: None, and
+    names must be full places.
     """
 
-    def __init__(self, catalogue_uri: str, prefixes: Sequence[str], *, max_bytes: int) -> None:
-        self._relative = open_store(catalogue_uri)
-        self._sources: list[Source] = [open_source(prefix) for prefix in prefixes or (catalogue_uri,)]
+    def __init__(self, catalogue_uri: str | None, prefixes: Sequence[str], *, max_bytes: int) -> None:
+        self._relative = None if catalogue_uri is None else open_store(catalogue_uri)
+        own = () if catalogue_uri is None else (catalogue_uri,)
+        self._sources: list[Source] = [open_source(prefix) for prefix in prefixes or own]
         self._max_bytes = max_bytes
 
     def fetched(self, batches: Iterator[RowBatch]) -> Iterator[RowBatch]:
@@ -50,7 +52,7 @@ class ImageFetcher:
     def fetch(self, cells: Sequence[object]) -> list[object]:
         """What stands for a few cells, as in `fetched`."""
         with ThreadPoolExecutor(_THREADS) as pool:
-            return list(pool.map(self._cell, cells))
+            return list(pool.map(self.image_of, cells))
 
     def _parts(self, batch: RowBatch, pool: ThreadPoolExecutor) -> Iterator[RowBatch]:
         ahead: deque[Future[Any]] = deque()
@@ -60,7 +62,7 @@ class ImageFetcher:
         try:
             for row in range(len(batch)):
                 while len(ahead) < min(_AHEAD, len(batch) - row):
-                    ahead.append(pool.submit(self._cell, next(cells)))
+                    ahead.append(pool.submit(self.image_of, next(cells)))
                 images.append(ahead.popleft().result())
                 num_bytes += len(images[-1]) if isinstance(images[-1], bytes) else 0
                 if len(images) == _PART_ROWS or num_bytes >= _PART_BYTES or row + 1 == len(batch):
@@ -70,7 +72,7 @@ class ImageFetcher:
             for future in ahead:
                 future.cancel()
 
-    def _cell(self, cell: object) -> object:
+    def image_of(self, cell: object) -> object:
         """What stands for a cell: its image's bytes, why there are none, or the cell itself where it names nothing."""
         if not isinstance(cell, str):
             return cell
@@ -90,12 +92,14 @@ class ImageFetcher:
         parts = name.partition("://")[2].split("/") if "://" in name else name.split("/")
         if not name.isprintable() or ".." in parts or "." in parts[1:]:
             raise ImageRejected(Reason.NOT_ALLOWED, f"{name[:_SHOWN]!r} has '..' or unprintable characters")
-        full = name if "://" in name or name.startswith("/") else f"{self._relative.uri}/{name.removeprefix('./')}"
+        full = name
+        if self._relative is not None and "://" not in name and not name.startswith("/"):
+            full = f"{self._relative.uri}/{name.removeprefix('./')}"
         for source in self._sources:
             key = full.removeprefix(f"{source.uri}/")
             if key != full:
                 if len(key.encode()) > _MAX_KEY_BYTES:
                     raise ImageRejected(Reason.NOT_FOUND, f"no image has a name as long as {name[:_SHOWN]}")
                 return source, key
-        allowed = ", ".join(source.uri for source in self._sources)
+        allowed = ", ".join(source.uri for source in self._sources) or "all allowed places: there are none"
         raise ImageRejected(Reason.NOT_ALLOWED, f"{name[:_SHOWN]} lies outside {allowed}; see --images")

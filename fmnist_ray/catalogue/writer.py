@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from fmnist_ray.catalogue.carry import ANSWER_COLUMNS, Carried
 from fmnist_ray.catalogue.reader import RowBatch
 from fmnist_ray.config.classify import Table
-from fmnist_ray.decisions.columns import decision_columns, head_columns
-from fmnist_ray.decisions.decide import Answers
-from fmnist_ray.decisions.rule import Judgements
+from fmnist_ray.decisions.columns import Answered, answer_columns
 from fmnist_ray.errors import StoreError
 from fmnist_ray.labels import Labels
-from fmnist_ray.schema import PREDICTIONS, REJECTS, Status, sized_features, with_kept
+from fmnist_ray.schema import IMAGE_DIGEST, PREDICTIONS, REJECTS, Status, sized_features, with_kept
 
 _COMPRESSION = "zstd"
 
@@ -35,19 +33,11 @@ class Refusal(Protocol):
     def detail(self) -> str: ...
 
 
-class Answered(Protocol):
+class AnsweredCells(Answered, Protocol):
     """What a classifier says of a batch of rows: each position is in `positions` or in a reject."""
 
     @property
     def positions(self) -> NDArray[np.int64]: ...
-    @property
-    def answers(self) -> Answers: ...
-    @property
-    def cnn(self) -> Answers: ...
-    @property
-    def svm(self) -> Answers | None: ...
-    @property
-    def judgements(self) -> Judgements | None: ...
     @property
     def logits(self) -> NDArray[np.float32]: ...
     @property
@@ -65,7 +55,7 @@ class ShardTables:
         self._table: Table = table
         self._input_file = input_file
         self._bundle_digest = bundle_digest
-        self._labels = pa.array(labels, pa.string())
+        self._labels = labels
         self._kept = kept
         self._batches: dict[str, list[pa.RecordBatch]] = {table: [], "rejects": []}
         self._num_rows = 0
@@ -73,7 +63,7 @@ class ShardTables:
     def add(
         self,
         rows: RowBatch,
-        answers: Answered,
+        answers: AnsweredCells,
         *,
         digests: pa.Array,
         carried: Carried,
@@ -109,26 +99,22 @@ class ShardTables:
         }
         return {name: (encode_table(table), len(table)) for name, table in tables.items()}
 
-    def _predictions(self, answers: Answered, digests: pa.Array) -> list[pa.Array]:
-        found = answers.answers
-        return [
-            digests.take(pa.array(answers.positions)),
-            self._labels.take(pa.array(found.label_ids)),
-            pa.array(found.label_ids, pa.int16()),
-            pa.array(found.confidences, pa.float32()),
-            _repeat(Status.CLASSIFIED, len(answers.positions)),
-            _repeat(self._bundle_digest, len(answers.positions)),
-            *head_columns(self._labels, answers.cnn, answers.svm),
-            *decision_columns(self._labels, found, answers.judgements),
-        ]
+    def _predictions(self, answers: AnsweredCells, digests: pa.Array) -> list[pa.Array]:
+        columns = {
+            **answer_columns(self._labels, answers),
+            IMAGE_DIGEST: digests.take(pa.array(answers.positions)),
+            "status": _repeat(Status.CLASSIFIED, len(answers.positions)),
+            "bundle_digest": _repeat(self._bundle_digest, len(answers.positions)),
+        }
+        return [columns[name] for name in ANSWER_COLUMNS]
 
-    def _features(self, answers: Answered, truth: NDArray[np.int64] | None, schema: pa.Schema) -> list[pa.Array]:
+    def _features(self, answers: AnsweredCells, truth: NDArray[np.int64] | None, schema: pa.Schema) -> list[pa.Array]:
         known = np.full(len(answers.positions), -1) if truth is None else truth[answers.positions]
         lists = (
             pa.FixedSizeListArray.from_arrays(pa.array(values.ravel(), pa.float32()), type=schema.field(name).type)
             for name, values in (("features", answers.features), ("logits", answers.logits))
         )
-        labels = self._labels.take(pa.array(known, mask=known < 0))
+        labels = pa.array(self._labels).take(pa.array(known, mask=known < 0))
         return [labels, *lists, _repeat(self._bundle_digest, len(answers.positions))]
 
     def _append(

@@ -15,6 +15,7 @@ from fmnist_ray.cli.console import Output, failures
 from fmnist_ray.errors import SettingError
 
 if TYPE_CHECKING:
+    from fmnist_ray.config.decisions import Promises
     from fmnist_ray.config.serve import ServeSettings
 
 EPILOG = (
@@ -24,8 +25,24 @@ EPILOG = (
 )
 
 
+Images = Annotated[
+    str, typer.Option("--images", help="Where images may lie that requests name, by commas. Default: nowhere.")
+]
+Watch = Annotated[
+    float | None,
+    typer.Option("--watch", help="Seconds after which to look whether another bundle is at --bundle, to take it over."),
+]
+
+
 def serve(
     bundle: options.Bundle = "default",
+    head: options.Head = "bundle",
+    min_precision: options.MinPrecision = None,
+    per_class: options.PerClass = False,
+    risk: options.Risk = 0.05,
+    coverage: options.Coverage = 0.95,
+    alarm_rate: options.AlarmRate = 0.01,
+    images: Images = "",
     host: Annotated[str, typer.Option(help="Address to listen on; any but 127.0.0.1 needs --keys.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8000,
     keys: Annotated[str | None, typer.Option(help="File of hashed keys; requests need one of them.")] = None,
@@ -37,6 +54,7 @@ def serve(
     gpu_share: Annotated[float, typer.Option(help="Share of a GPU for each replica of --runtime gpu.")] = 1.0,
     precision: Annotated[Literal["f32", "bf16"], typer.Option(help="Arithmetic of the network.")] = "f32",
     proxy: Annotated[Literal["haproxy", "ray"], typer.Option(help="What stands before the replicas.")] = "haproxy",
+    watch: Watch = None,
     address: options.Address = None,
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
@@ -46,30 +64,43 @@ def serve(
     with failures(output, verbose=verbose):
         if new_key is not None:
             return _make_key(keys, new_key, "admin" if admin else "classify", output)
+        from fmnist_ray.config.classify import parse_names
+        from fmnist_ray.config.decisions import Promises
         from fmnist_ray.config.serve import ServeSettings
 
-        smallest, _, largest = replicas.partition("..")
-        if not smallest.isdecimal() or not (largest or smallest).isdecimal():
-            raise SettingError(f"--replicas is {replicas}; it must be a number, or MIN..MAX.")
+        smallest, largest = _range(replicas)
         settings = ServeSettings(
             bundle=bundle,
+            head=None if head == "bundle" else head,
+            promises=Promises(
+                min_precision=min_precision, per_class=per_class, risk=risk, coverage=coverage, alarm_rate=alarm_rate
+            ),
+            image_prefixes=parse_names(images),
             host=host,
             port=port,
             keys_path=keys,
-            min_replicas=int(smallest),
-            max_replicas=int(largest or smallest),
+            min_replicas=smallest,
+            max_replicas=largest,
             threads=threads,
             runtime=runtime,
             gpu_share=gpu_share,
             precision=precision,
             proxy=proxy,
+            watch_s=watch,
         )
         _answer(settings, output, address=address)
 
 
+def _range(replicas: str) -> tuple[int, int]:
+    smallest, _, largest = replicas.partition("..")
+    if not smallest.isdecimal() or not (largest or smallest).isdecimal():
+        raise SettingError(f"--replicas is {replicas}; it must be a number, or MIN..MAX.")
+    return int(smallest), int(largest or smallest)
+
+
 def _answer(settings: ServeSettings, output: Output, *, address: str | None) -> None:
     """Answer until a signal says to stop."""
-    from fmnist_ray.distributed.serve import open_endpoint
+    from fmnist_ray.distributed.serve import open_endpoint, watch_bundle
 
     output.note("Starting Ray Serve; this takes some ten seconds.")
     with open_endpoint(settings, address=address) as endpoint:
@@ -82,14 +113,25 @@ def _answer(settings: ServeSettings, output: Output, *, address: str | None) -> 
             "classify": f"curl -F images=@PHOTO {endpoint.url}/v1/classify",
             "interface": f"{endpoint.url}/openapi.json",
             "bundle": endpoint.bundle_digest[:12],
+            **({"promised": _promise(settings.promises)} if settings.promises.min_precision else {}),
             "keys": settings.keys_path or "none needed: only this machine can reach it",
-            "firewall": f"keep others from Ray's own ports: {exposed}" if exposed else "needs to close no port",
+            "firewall": f"keep others from Ray's own ports: {exposed}, and one that the explainer opens"
+            if exposed
+            else "needs to close no port",
         }
         output.facts("Answering; Ctrl-C stops", facts)
         output.result(dataclasses.asdict(endpoint))
-        stop.wait()
+        watch = watch_bundle(settings, endpoint.bundle_digest)
+        while not stop.wait(settings.watch_s):
+            if (news := watch.look()) is not None:
+                output.note(news)
         output.note("Stopping; requests that were accepted are answered first.")
     output.note("Stopped.")
+
+
+def _promise(promises: Promises) -> str:
+    where = "in every predicted class" if promises.per_class else "over all of them"
+    return f"{promises.min_precision:.2%} of accepted images are right, {where}, at a risk of {promises.risk:g}"
 
 
 def _make_key(path: str | None, name: str, role: Literal["classify", "admin"], output: Output) -> None:

@@ -7,7 +7,8 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fmnist_ray.config.classify import Precision, Runtime
+from fmnist_ray.config.classify import HeadName, Precision, Runtime
+from fmnist_ray.config.decisions import Promises
 from fmnist_ray.config.images import ImageLimits
 from fmnist_ray.errors import SettingError
 
@@ -35,6 +36,10 @@ class RequestLimits:
     """Seconds within which a body must have arrived, else 408."""
     answer_timeout_s: float = 10.0
     """Seconds within which a request that arrived must be answered, else 503."""
+    max_explaining: int = 8
+    """Explanations that a replica has asked for and waits for; beyond it requests are answered 503."""
+    explain_timeout_s: float = 50.0
+    """Seconds within which an image must be explained, else 503. The first one starts the process that explains."""
     image: ImageLimits = field(default_factory=ImageLimits)
     """What is decoded at all."""
 
@@ -56,6 +61,12 @@ class ServeSettings:
 
     bundle: str = "default"
     """A shipped bundle's name, or a bundle's path or URI."""
+    head: HeadName | None = None
+    """Who decides: the network's own head, the SVM, or their combination. None: the one that the bundle names."""
+    promises: Promises = field(default_factory=Promises)
+    """What holds of the decisions, as in a batch run. A bundle that can't keep it is refused."""
+    image_prefixes: tuple[str, ...] = ()
+    """Places below which images may lie that requests name, on S3 or disk. Empty: requests must hold their images."""
     host: str = "127.0.0.1"
     """The address to listen on. Any but this machine's own (127.0.0.1, ::1) needs `keys_path`."""
     port: int = 8000
@@ -75,6 +86,8 @@ class ServeSettings:
     precision: Precision = "f32"
     """Arithmetic of the network. f32 gives the batch run's answers."""
     proxy: Proxy = "haproxy"
+    watch_s: float | None = None
+    """Seconds after which the command looks whether another bundle is at its place. None: never, but see reload."""
     limits: RequestLimits = field(default_factory=RequestLimits)
 
     def __post_init__(self) -> None:
@@ -87,6 +100,8 @@ class ServeSettings:
             )
         if self.threads is not None and self.threads < 1:
             raise SettingError(f"--threads is {self.threads}; it must be at least 1.")
+        if self.watch_s is not None and self.watch_s <= 0:
+            raise SettingError(f"--watch is {self.watch_s:g}; it must be above 0 seconds.")
         if not 0 < self.gpu_share <= 1:
             raise SettingError(f"--gpu-share is {self.gpu_share}; it must be above 0, and 1 at most.")
         if not is_loopback(self.host) and self.keys_path is None:

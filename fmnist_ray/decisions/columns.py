@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,34 @@ from numpy.typing import NDArray
 
 from fmnist_ray.decisions.decide import Answers
 from fmnist_ray.decisions.rule import DECISION_OF, REASONS, Judgements
-from fmnist_ray.schema import DECISION_COLUMNS, PHOTO_PROBLEMS, PREDICTIONS
+from fmnist_ray.schema import DECISION_COLUMNS, HEAD_COLUMNS, PHOTO_PROBLEMS, PREDICTIONS
+
+
+class Answered(Protocol):
+    """What is known of N rows once they are answered."""
+
+    @property
+    def answers(self) -> Answers: ...
+    @property
+    def cnn(self) -> Answers: ...
+    @property
+    def svm(self) -> Answers | None: ...
+    @property
+    def judgements(self) -> Judgements | None: ...
+
+
+def answer_columns(labels: Sequence[str], found: Answered) -> dict[str, pa.Array]:
+    """All that a prediction says of its image, by column of `schema.PREDICTIONS`. Batch runs, the Python interface and
+    the endpoint get their columns here and nowhere else."""
+    names = pa.array(labels, pa.string())
+    label_ids = pa.array(found.answers.label_ids, pa.int16())
+    return {
+        "label": names.take(label_ids),
+        "label_id": label_ids,
+        "confidence": pa.array(found.answers.confidences, pa.float32()),
+        **dict(zip(HEAD_COLUMNS, head_columns(names, found.cnn, found.svm), strict=True)),
+        **dict(zip(DECISION_COLUMNS, decision_columns(names, found.answers, found.judgements), strict=True)),
+    }
 
 
 def head_columns(labels: pa.Array, cnn: Answers, svm: Answers | None) -> list[pa.Array]:

@@ -29,3 +29,13 @@ def decide(logits: np.ndarray, temperature: float, curve: Curve | None = None) -
     confidences = 1 / total if curve is None else curve.apply(total - 1)
     probabilities = (weights / total[:, None]).astype(np.float32)
     return Answers(logits.argmax(axis=1).astype(np.int16), confidences.astype(np.float32), probabilities)
+
+
+def likeliest(probabilities: np.ndarray, label_id: int, confidence: float, count: int) -> list[tuple[int, float]]:
+    """The `count` likeliest labels of a row with `probabilities` [K] that is answered with `label_id`: the answer comes
+    first and has its confidence, the others their shares of what is left, and none more than the first."""
+    others = [number for number in np.argsort(-probabilities, kind="stable").tolist() if number != label_id]
+    left = 1 - float(probabilities[label_id])
+    scale = (1 - confidence) / left if left > 0 else 0.0
+    shares = ((number, min(confidence, float(probabilities[number]) * scale)) for number in others[: count - 1])
+    return [(label_id, confidence), *shares]

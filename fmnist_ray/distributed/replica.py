@@ -11,6 +11,7 @@ from typing import Any
 import ray
 
 from fmnist_ray.config.serve import ServeSettings
+from fmnist_ray.distributed.explaining import ask_through
 from fmnist_ray.endpoint.app import build_app
 from fmnist_ray.endpoint.keys import Keys
 from fmnist_ray.endpoint.model import Model, loader
@@ -26,6 +27,11 @@ _STUCK_S = 60
 """Seconds that one batch may take before the replica is taken for stuck, and Serve starts another."""
 
 
+def choose_bundle(uri: str) -> None:
+    """Let every replica take the bundle at `uri`; they do within a second or so."""
+    ray.get(ray.get_actor(_CHOICE, _NAMESPACE).choose.remote(uri))
+
+
 def forget_choice() -> None:
     """End the actor that remembers which bundle was chosen; it outlives the replicas."""
     with contextlib.suppress(ValueError):
@@ -35,7 +41,7 @@ def forget_choice() -> None:
 class Replica:
     """One process that answers: the web application, and all that it needs. `serve.bind` makes a deployment of it."""
 
-    def __init__(self, settings: ServeSettings, keys: Keys | None) -> None:
+    def __init__(self, settings: ServeSettings, keys: Keys | None, explainer: Any) -> None:
         from ray import serve
 
         threads = settings.threads or max(1, (os.cpu_count() or 1) // settings.max_replicas)
@@ -46,7 +52,15 @@ class Replica:
         self._seen, chosen = ray.get(self._choice.latest.remote())
         model = Model(chosen or settings.bundle, loader(settings, threads=threads))
         replica = serve.get_replica_context().replica_id.unique_id
-        self._service = Service(model, limits=settings.limits, keys=keys, replica=replica, announce=self._announce)
+        self._service = Service(
+            model,
+            limits=settings.limits,
+            keys=keys,
+            explain=ask_through(explainer),
+            image_prefixes=settings.image_prefixes,
+            replica=replica,
+            announce=self._announce,
+        )
         self._following: asyncio.Task[None] | None = None
 
     def __serve_build_asgi_app__(self) -> Any:

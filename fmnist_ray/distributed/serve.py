@@ -15,14 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from fmnist_ray.bundle.format import node_uri, read_bundle
+from fmnist_ray.config.decisions import Promises
 from fmnist_ray.config.serve import ServeSettings, is_loopback
+from fmnist_ray.distributed.explaining import bind_explainer
 from fmnist_ray.distributed.haproxy import check_port, serve_environment, set_environment
 from fmnist_ray.distributed.ports import listening_ports
-from fmnist_ray.distributed.replica import Replica, forget_choice
+from fmnist_ray.distributed.replica import Replica, choose_bundle, forget_choice
 from fmnist_ray.distributed.session import connect
 from fmnist_ray.endpoint.keys import Keys, read_keys
 from fmnist_ray.endpoint.model import loader
+from fmnist_ray.endpoint.watch import Watch
 from fmnist_ray.errors import ClusterError
+from fmnist_ray.store import open_source
 
 _APPLICATION = "fmnist-ray"
 _FOLDER_PREFIX = "fmr-"
@@ -50,7 +54,8 @@ def open_endpoint(settings: ServeSettings, *, address: str | None = None) -> Ite
     `BundleError`, `ParityError`, `InputError`. `ClusterError` where the port is taken or Serve does not come up.
     """
     keys = read_keys(settings.keys_path) if settings.keys_path else None
-    settings = dataclasses.replace(settings, bundle=node_uri(settings.bundle))
+    prefixes = tuple(open_source(prefix).uri for prefix in settings.image_prefixes)
+    settings = dataclasses.replace(settings, bundle=node_uri(settings.bundle), image_prefixes=prefixes)
     digest = _look_at_bundle(settings)
     port = check_port(settings.host, settings.port)
     joins = bool(address or os.environ.get("RAY_ADDRESS"))
@@ -81,6 +86,16 @@ def open_endpoint(settings: ServeSettings, *, address: str | None = None) -> Ite
                     serve.shutdown()  # type: ignore[no-untyped-call]
 
 
+def watch_bundle(settings: ServeSettings, digest: str) -> Watch:
+    """A watch over the place of the bundle with `digest`, for an endpoint that runs with these settings."""
+    return Watch(
+        settings.bundle,
+        digest,
+        prove=lambda: _look_at_bundle(settings),
+        choose=lambda: choose_bundle(node_uri(settings.bundle)),
+    )
+
+
 def _wait_until_ready(host: str, port: int) -> None:
     """Wait until the proxy has heard of the replicas."""
     own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
@@ -102,9 +117,10 @@ def _last_line(error: Exception) -> str:
 
 def application(args: dict[str, Any]) -> Any:
     """The endpoint for Ray Serve's configuration files, `import_path: fmnist_ray.distributed.serve:application`; `args`
-    are fields of `ServeSettings`. It listens where the file says, so it needs `keys_path`, on every node.
+    are fields of `ServeSettings`, and `promises` those of `Promises`. It listens where the file says, so it needs
+    `keys_path`, on every node.
     """
-    settings = ServeSettings(**{"host": "0.0.0.0", **args})
+    settings = ServeSettings(**{"host": "0.0.0.0", **args, "promises": Promises(**args.get("promises", {}))})
     settings = dataclasses.replace(settings, bundle=node_uri(settings.bundle))
     return bind(settings, read_keys(settings.keys_path) if settings.keys_path else None)
 
@@ -143,4 +159,4 @@ def bind(settings: ServeSettings, keys: Keys | None) -> Any:
         max_constructor_retry_count=2,
         ray_actor_options={"num_cpus": 0.5, "num_gpus": gpu_share},
     )(serve.ingress()(Replica))
-    return deployment.bind(settings, keys)
+    return deployment.bind(settings, keys, bind_explainer(settings.limits.image))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 from pydantic import BaseModel, Field
 
+from fmnist_ray.decisions.decide import likeliest
 from fmnist_ray.endpoint.model import Answered, Outcome
+from fmnist_ray.schema import Decision, DecisionReason, Reason
 
 DIGEST = "7c28f0c9e4e7e8c0a5a0c1a4f6b6d1a5e1b2c3d4e5f60718293a4b5c6d7e8f90"
 
@@ -22,7 +23,7 @@ class LabelConfidence(BaseModel):
 class ImageError(BaseModel):
     """Why an image has no label: one of the batch run's reject reasons, and what was found."""
 
-    reason: str = Field(examples=["truncated"])
+    reason: Reason = Field(examples=["truncated"])
     detail: str = Field(examples=["the data ends before the image does"])
 
 
@@ -34,6 +35,22 @@ class ImageResult(BaseModel):
     label_id: int | None = Field(None, examples=[7])
     confidence: float | None = Field(None, ge=0, le=1, examples=[0.97])
     top: list[LabelConfidence] | None = Field(None, description="The likeliest labels, as many as `top_k` asks for.")
+    cnn_label: str | None = Field(None, description="What the network's own head says.", examples=["Sneaker"])
+    cnn_confidence: float | None = Field(None, ge=0, le=1, examples=[0.97])
+    svm_label: str | None = Field(
+        None, description="What the SVM says, where the bundle has one.", examples=["Sneaker"]
+    )
+    svm_confidence: float | None = Field(None, ge=0, le=1, examples=[0.95])
+    agree: bool | None = Field(None, description="Whether both say the same.", examples=[True])
+    decision: Decision | None = Field(None, description="What to do with it, where the endpoint promises a precision.")
+    decision_reason: DecisionReason | None = Field(None, description="Why.", examples=["confident"])
+    label_set: list[str] | None = Field(
+        None, description="The classes that it may well be, the likeliest first.", examples=[["Sneaker"]]
+    )
+    novelty: float | None = Field(
+        None, ge=0, le=1, description="A p-value: low for an image unlike all classes.", examples=[0.42]
+    )
+    photo_problem: Literal["blank", "tiny", "blurred"] | None = Field(None, description="What is wrong with the photo.")
     bundle_digest: str | None = Field(None, description="The model that answered.", examples=[DIGEST])
     error: ImageError | None = None
 
@@ -55,6 +72,12 @@ class BundleCard(BaseModel):
     metrics: dict[str, Any]
     provenance: dict[str, Any]
     golden: dict[str, Any] = Field(description="How closely it repeated its golden rows when it was loaded.")
+    head: Literal["cnn", "svm", "both"] = Field(description="Which head decides.")
+    promises: dict[str, Any] = Field(description="What holds of decisions, label sets and alarms.")
+    thresholds: dict[str, float | None] | None = Field(
+        description="By label the confidence from which on an image is accepted, null where none is proven; null "
+        "altogether where no precision is promised."
+    )
     limits: dict[str, Any] = Field(description="What one request and one image may hold.")
 
 
@@ -69,25 +92,11 @@ def image_result(name: str | None, outcome: Outcome, top_k: int) -> dict[str, An
     """The plain values of an `ImageResult`, without those that are null; built by hand, since there may be many."""
     if not isinstance(outcome, Answered):
         return {"name": name, "error": {"reason": str(outcome.reason), "detail": outcome.detail}}
-    labels = outcome.classifier.labels
+    labels, columns = outcome.classifier.labels, outcome.columns
+    top = likeliest(outcome.probabilities, columns["label_id"], columns["confidence"], top_k)
     return {
         "name": name,
-        "label": labels[outcome.label_id],
-        "label_id": outcome.label_id,
-        "confidence": outcome.confidence,
-        "top": [
-            {"label": labels[label_id], "confidence": confidence} for label_id, confidence in likeliest(outcome, top_k)
-        ],
+        **{column: value for column, value in columns.items() if value is not None},
+        "top": [{"label": labels[label_id], "confidence": confidence} for label_id, confidence in top],
         "bundle_digest": outcome.classifier.digest,
     }
-
-
-def likeliest(answer: Answered, top_k: int) -> list[tuple[int, float]]:
-    """The `top_k` likeliest labels and what they get: the answer's own label its confidence, the others their shares of
-    what is left, and none more than the first."""
-    shares = answer.probabilities
-    ids = [answer.label_id, *(number for number in np.argsort(-shares, kind="stable") if number != answer.label_id)]
-    left = 1 - float(shares[answer.label_id])
-    scale = (1 - answer.confidence) / left if left > 0 else 0.0
-    others = ((int(number), min(answer.confidence, float(shares[number]) * scale)) for number in ids[1:top_k])
-    return [(answer.label_id, answer.confidence), *others]

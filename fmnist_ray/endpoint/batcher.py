@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from fmnist_ray.config.serve import RequestLimits
+from fmnist_ray.endpoint.naming import Image
 from fmnist_ray.endpoint.problems import Busy
 
 Answer = TypeVar("Answer")
@@ -25,7 +26,7 @@ Answer = TypeVar("Answer")
 class _Job(Generic[Answer]):
     """A request's images, how many of them were taken, and their answers so far."""
 
-    images: Sequence[bytes]
+    images: Sequence[Image]
     done: asyncio.Future[list[Answer]]
     num_taken: int = 0
     answers: dict[int, Answer] = field(default_factory=dict)
@@ -36,7 +37,7 @@ class Batcher(Generic[Answer]):
 
     def __init__(
         self,
-        answer: Callable[[list[bytes]], Sequence[Answer]],
+        answer: Callable[[list[Image]], Sequence[Answer]],
         limits: RequestLimits,
         *,
         on_batch: Callable[[int], None] = lambda size: None,
@@ -50,7 +51,7 @@ class Batcher(Generic[Answer]):
         self._batch_started: float | None = None
         self.num_waiting = 0
 
-    async def submit(self, images: Sequence[bytes]) -> list[Answer]:
+    async def submit(self, images: Sequence[Image]) -> list[Answer]:
         """The answers to `images`, in order. Raises `Busy` when too many wait, or when it takes too long."""
         if not images:
             return []
@@ -96,7 +97,8 @@ class Batcher(Generic[Answer]):
             job = self._jobs.popleft()
             if job.done.done():
                 continue
-            size = len(job.images[job.num_taken])
+            image = job.images[job.num_taken]
+            size = len(image) if isinstance(image, bytes) else 0
             if batch and size > room:
                 self._jobs.appendleft(job)
                 break

@@ -17,6 +17,8 @@ from fmnist_ray.endpoint.metrics import Metrics
 from fmnist_ray.endpoint.problems import Busy, Problem, problem_response
 
 _LOG = logging.getLogger(__name__)
+HOLD = "fmnist_ray.hold"
+"""Where the scope of a request has what counts the bytes that are fetched for it, a `naming.Hold`."""
 _LINGER_S = 2.0
 _HEADERS = {
     "Content-Security-Policy": (
@@ -48,6 +50,7 @@ class Guard:
             return await self._app(scope, receive, send)
         started = time.perf_counter()
         body = _Body(self, receive)
+        scope[HOLD] = body.hold
         status = 499  # the client went before there was an answer
 
         async def send_safely(message: Message) -> None:
@@ -121,7 +124,8 @@ class Guard:
     def too_large(self) -> Problem:
         """The body is larger than one may be."""
         limit = self._limits.max_body_bytes
-        return Problem(413, "too-large", f"The body has more than {limit:,} bytes; send fewer images at once.")
+        what = f"The images of one request may have {limit:,} bytes together"
+        return Problem(413, "too-large", f"{what}; send fewer at once.")
 
     @property
     def limits(self) -> RequestLimits:
@@ -149,13 +153,16 @@ class _Body:
         except TimeoutError:
             limit = self._guard.limits.body_timeout_s
             raise Problem(408, "slow", f"The body did not arrive within {limit:g} seconds.") from None
-        size = len(message.get("body", b""))
-        if self.num_bytes + size > self._guard.limits.max_body_bytes:
-            raise self._guard.too_large()
-        self._guard.hold(size)
-        self.num_bytes += size
+        self.hold(len(message.get("body", b"")))
         self._complete = not message.get("more_body", False)
         return message
+
+    def hold(self, num_bytes: int) -> None:
+        """Count bytes that belong to this request; `Problem` where it gets too large, or all together do."""
+        if self.num_bytes + num_bytes > self._guard.limits.max_body_bytes:
+            raise self._guard.too_large()
+        self._guard.hold(num_bytes)
+        self.num_bytes += num_bytes
 
     async def discard(self, seconds: float) -> None:
         """Read what still comes, for so long at most, and keep nothing of it."""

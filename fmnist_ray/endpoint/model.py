@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from fmnist_ray.bundle.classifier import Classifier, open_classifier
 from fmnist_ray.bundle.format import node_uri, read_bundle
 from fmnist_ray.config.serve import ServeSettings
+from fmnist_ray.decisions.columns import answer_columns
+from fmnist_ray.endpoint.naming import Image
 from fmnist_ray.images.prepare import Reject
 
+_WARM_UP = 15
+"""Images that are scored before the first request: so many that the runtime has made ready for every small number."""
 Load = Callable[[str], Classifier]
 """A classifier for the bundle of that name, path or URI, with its golden rows passed."""
 
@@ -22,8 +28,8 @@ class Answered:
     """One image with an answer, and the classifier that gave it."""
 
     classifier: Classifier
-    label_id: int
-    confidence: float
+    columns: dict[str, Any]
+    """What a batch run would write of it, by column, as plain values"""
     probabilities: np.ndarray
     """float32 [labels]: of all labels; they add up to 1"""
 
@@ -41,15 +47,14 @@ class Model:
         self.classifier = load(self.uri)
         self._replacing = asyncio.Lock()
 
-    def answer(self, images: list[bytes]) -> Sequence[Outcome]:
+    def answer(self, images: list[Image]) -> Sequence[Outcome]:
         """What the current bundle says of `images`; each batch is answered by one bundle."""
         classifier = self.classifier
         answers = classifier.answer(images)
         outcomes: list[Outcome | None] = [None] * len(images)
-        found = answers.answers
-        rows = zip(answers.positions, found.label_ids, found.confidences, found.probabilities, strict=True)
-        for position, label_id, confidence, row in rows:
-            outcomes[position] = Answered(classifier, int(label_id), float(confidence), row)
+        rows = pa.RecordBatch.from_pydict(answer_columns(classifier.labels, answers)).to_pylist()
+        for position, row, shares in zip(answers.positions, rows, answers.answers.probabilities, strict=True):
+            outcomes[position] = Answered(classifier, row, shares)
         for reject in answers.rejects:
             outcomes[reject.position] = reject
         return [outcome for outcome in outcomes if outcome is not None]
@@ -70,12 +75,17 @@ def loader(settings: ServeSettings, *, threads: int) -> Load:
     """How a replica with these settings opens a bundle."""
 
     def load(uri: str) -> Classifier:
-        return open_classifier(
+        classifier = open_classifier(
             read_bundle(uri),
             runtime=settings.runtime,
             precision=settings.precision,
             num_threads=threads,
             limits=settings.limits.image,
+            head=settings.head,
+            promises=settings.promises,
         )
+        shape = classifier.spec.preparation
+        classifier.assess(np.zeros((_WARM_UP, shape.channels, shape.size, shape.size), np.uint8))
+        return classifier
 
     return load

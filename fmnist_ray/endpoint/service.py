@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from fmnist_ray.bundle.classifier import Classifier
+from fmnist_ray.config.explain import Method
 from fmnist_ray.config.serve import RequestLimits
 from fmnist_ray.endpoint.batcher import Batcher
+from fmnist_ray.endpoint.explaining import Explain, Explanation, Question, Unexplained, unusable
 from fmnist_ray.endpoint.keys import Keys
 from fmnist_ray.endpoint.metrics import Metrics
 from fmnist_ray.endpoint.model import Model, Outcome
-from fmnist_ray.errors import FmnistRayError
+from fmnist_ray.endpoint.naming import Image, NamedImages
+from fmnist_ray.endpoint.problems import Busy, Problem
+from fmnist_ray.errors import FmnistRayError, ImageRejected
 
 
 class Service:
@@ -22,6 +27,8 @@ class Service:
         *,
         limits: RequestLimits,
         keys: Keys | None,
+        explain: Explain,
+        image_prefixes: Sequence[str] = (),
         replica: str = "0",
         announce: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
@@ -32,13 +39,42 @@ class Service:
         self.metrics.bundle(model.classifier.digest)
         self.announce = announce
         """Told the URI of a bundle that an administrator let take over, so that other replicas follow."""
+        self.named_images = NamedImages(image_prefixes, limits)
+        self._explain = explain
+        self._num_explaining = 0
         self._batcher: Batcher[Outcome] = Batcher(model.answer, limits, on_batch=self.metrics.batch)
 
-    async def classify(self, images: Sequence[bytes]) -> list[Outcome]:
+    async def classify(self, images: Sequence[Image]) -> list[Outcome]:
         """One outcome per image, in order. Raises `Busy`."""
         outcomes = await self._batcher.submit(images)
         self.metrics.images(outcomes)
         return outcomes
+
+    async def explain(self, image: Image, method: Method, label: str | None) -> Explanation:
+        """Where the current bundle looks. Raises `Busy`, and `Problem` for what can't be explained."""
+        answer = unusable(image) if isinstance(image, ImageRejected) else await self._ask(image, method, label)
+        if isinstance(answer, Unexplained):
+            raise Problem(answer.status, answer.kind, answer.detail, retry_after_s=5 if answer.status == 503 else None)
+        return answer
+
+    async def _ask(self, image: bytes, method: Method, label: str | None) -> Explanation | Unexplained:
+        if self._num_explaining >= self.limits.max_explaining:
+            raise Busy(f"{self._num_explaining} explanations are asked for already")
+        self._num_explaining += 1
+        try:
+            async with asyncio.timeout(self.limits.explain_timeout_s):
+                question = Question(
+                    image=image,
+                    method=method,
+                    label=label,
+                    bundle_uri=self.model.uri,
+                    bundle_digest=self.model.classifier.digest,
+                )
+                return await self._explain(question)
+        except TimeoutError:
+            raise Busy(f"There was no explanation within {self.limits.explain_timeout_s:g} seconds") from None
+        finally:
+            self._num_explaining -= 1
 
     async def reload(self, uri: str) -> Classifier:
         """Let the bundle at `uri` take over, once it has answered its golden rows. Raises the bundle's errors."""
@@ -62,5 +98,6 @@ class Service:
         return self.metrics.text()
 
     def close(self) -> None:
-        """Let its thread end."""
+        """Let its threads end."""
         self._batcher.close()
+        self.named_images.close()

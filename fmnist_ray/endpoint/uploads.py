@@ -23,12 +23,12 @@ class Upload:
     """One image of a request."""
 
     name: str | None
-    data: bytes
-    """Encoded, as it was sent; whether it is an image at all is for the classifier to say."""
+    data: bytes | str
+    """Encoded, as it was sent; whether it is an image at all is for the classifier to say. Or, as text, where it is."""
 
 
 async def read_uploads(request: Request, limits: RequestLimits) -> list[Upload]:
-    """The images of a multipart form, a raw body, or a JSON document with base64. Raises `Problem`."""
+    """The images of a multipart form, a raw body, or a JSON document with base64 and places. Raises `Problem`."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         uploads = await _from_form(request, limits)
@@ -56,10 +56,10 @@ async def _from_form(request: Request, limits: RequestLimits) -> list[Upload]:
     except HTTPException as error:
         raise _form_problem(str(error.detail), limits) from error
     try:
-        fields = [value for _, value in form.multi_items()]
-        if not all(isinstance(value, UploadFile) for value in fields):
-            raise Problem(422, "form", "A part of the form is no file; each image needs a filename.")
-        return [Upload(value.filename, await value.read()) for value in fields if isinstance(value, UploadFile)]
+        parts = form.multi_items()
+        if not all(name == "images" and isinstance(value, UploadFile) for name, value in parts):
+            raise Problem(422, "form", "Each part of the form must be named images and be a file, with a filename.")
+        return [Upload(value.filename, await value.read()) for _, value in parts if isinstance(value, UploadFile)]
     finally:
         await form.close()
 
@@ -76,7 +76,7 @@ def _from_json(body: bytes, limits: RequestLimits) -> list[Upload]:
     except (ValueError, RecursionError) as error:
         raise Problem(400, "json", f"The body is no JSON: {error}.") from error
     images = document.get("images") if isinstance(document, dict) else None
-    if not isinstance(images, list):
+    if not isinstance(images, list) or len(document) > 1:
         raise Problem(422, "json", 'The document must be {"images": [...]}.')
     if len(images) > limits.max_images:
         raise too_many_images(limits)
@@ -86,13 +86,16 @@ def _from_json(body: bytes, limits: RequestLimits) -> list[Upload]:
 def _from_entry(entry: Any, position: int) -> Upload:
     if isinstance(entry, str):
         entry = {"data": entry}
-    if not isinstance(entry, dict) or not isinstance(entry.get("data"), str):
-        raise Problem(422, "json", f'images[{position}] must be base64, or {{"name": ..., "data": base64}}.')
-    name = entry.get("name")
-    if name is not None and not isinstance(name, str):
-        raise Problem(422, "json", f"The name of images[{position}] must be text.")
+    values = dict(entry) if isinstance(entry, dict) else {}
+    name = values.pop("name", None)
+    if list(values) not in (["data"], ["uri"]) or not all(isinstance(text, str) for text in entry.values()):
+        raise Problem(
+            422, "json", f'images[{position}] must be base64, {{"name": ..., "data": base64}}, or {{"uri": place}}.'
+        )
+    if "uri" in values:
+        return Upload(name or values["uri"], values["uri"])
     try:
-        return Upload(name, b64decode(entry["data"], validate=True))
+        return Upload(name, b64decode(values["data"], validate=True))
     except (binascii.Error, ValueError) as error:
         raise Problem(422, "json", f"images[{position}] is no base64: {error}.") from error
 
@@ -102,23 +105,34 @@ def too_many_images(limits: RequestLimits) -> Problem:
     return Problem(413, "too-many-images", f"One request may hold {limits.max_images} images; send several requests.")
 
 
-def request_body(*, example: str) -> dict[str, Any]:
+def _named(key: str, value: dict[str, Any]) -> dict[str, Any]:
+    """An image in JSON, with a name if need be."""
+    return _object({"name": {"type": "string"}, key: value}, required=key)
+
+
+def _object(properties: dict[str, Any], *, required: str) -> dict[str, Any]:
+    return {"type": "object", "required": [required], "properties": properties, "additionalProperties": False}
+
+
+_BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+FILE = {"type": "string", "format": "binary"}
+"""A file, for the OpenAPI document."""
+
+
+def request_body(*, example: str, max_images: int) -> dict[str, Any]:
     """What OpenAPI says of the body; `example` is an image in base64."""
-    file = {"type": "string", "format": "binary"}
-    named = {
-        "type": "object",
-        "required": ["data"],
-        "properties": {"name": {"type": "string"}, "data": {"type": "string", "contentEncoding": "base64"}},
-    }
-    entry = {"oneOf": [{"type": "string", "contentEncoding": "base64"}, named]}
-    images = {"type": "array", "minItems": 1, "items": entry}
-    files = {"type": "object", "properties": {"images": {"type": "array", "minItems": 1, "items": file}}}
+    base64 = {"type": "string", "contentEncoding": "base64", "pattern": _BASE64}
+    place = {"type": "string", "description": "Where the image is, below an allowed place: s3://shop/shoe.jpg"}
+    entry = {"oneOf": [base64, _named("data", base64), _named("uri", place)]}
+    number = {"minItems": 1, "maxItems": max_images}
+    images = {"type": "array", **number, "items": entry}
+    files = _object({"images": {"type": "array", **number, "items": FILE}}, required="images")
     content = {
         "application/json": {
-            "schema": {"type": "object", "required": ["images"], "properties": {"images": images}},
+            "schema": _object({"images": images}, required="images"),
             "example": {"images": [{"name": "shoe.png", "data": example}]},
         },
-        "multipart/form-data": {"schema": {**files, "required": ["images"]}},
-        **{kind: {"schema": file} for kind in ("image/png", "image/jpeg", "image/webp", "application/octet-stream")},
+        "multipart/form-data": {"schema": files},
+        **{kind: {"schema": FILE} for kind in ("image/png", "image/jpeg", "image/webp", "application/octet-stream")},
     }
     return {"requestBody": {"required": True, "content": content}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,18 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_ray import __version__
-from fmnist_ray.bundle.classifier import Classifier, open_classifier
-from fmnist_ray.bundle.format import WEIGHTS, Bundle, read_bundle
-from fmnist_ray.bundle.runtimes import load_network
+from fmnist_ray.bundle.classifier import Classifier
+from fmnist_ray.bundle.explainer import Explainer
+from fmnist_ray.bundle.format import read_bundle
 from fmnist_ray.catalogue.feature_rows import open_features
 from fmnist_ray.config.explain import ExplainSettings, Method
-from fmnist_ray.decisions.decide import Answers
-from fmnist_ray.errors import BundleError, CatalogueError, SettingError
+from fmnist_ray.decisions.decide import Answers, likeliest
+from fmnist_ray.errors import CatalogueError, SettingError
 from fmnist_ray.flows.explained_rows import FoundRows, explained_rows
 from fmnist_ray.flows.similar import PRODUCT, search, shown_products
 from fmnist_ray.images.encode import encode_png
 from fmnist_ray.images.heat import heat_picture, input_picture, overlay_picture, tiles_picture
-from fmnist_ray.images.occlusion import occlusion_map
 from fmnist_ray.images.prepare import prepare_batch
 from fmnist_ray.images.thumbnail import thumbnail
 from fmnist_ray.reports.explain_page import Alike, Explained, ExplainReport, HeatMap, explain_report
@@ -55,16 +54,9 @@ def explain(settings: ExplainSettings) -> ExplainSummary:
     Raises `CatalogueError` where a row is not there or its image can't be used, `SettingError` for a network that a
     method can't look into.
     """
-    bundle = read_bundle(settings.bundle)
-    classifier = open_classifier(bundle)
-    network: Network | None = None
-    if set(settings.methods) != {"occlusion"}:
-        if WEIGHTS not in bundle.files:
-            raise BundleError(
-                f"Bundle {bundle.uri} has no {WEIGHTS}, whose gradients are needed: explain the bundle that it was "
-                "compressed from, or use --method occlusion."
-            )
-        network = load_network(bundle.spec, bundle.files[WEIGHTS])
+    explainer = Explainer(read_bundle(settings.bundle))
+    classifier = explainer.classifier
+    network = None if set(settings.methods) == {"occlusion"} else explainer.network
     wanted = explained_rows(settings, classifier.labels)
     found = wanted.rows
     prepared = prepare_batch([row.cell for row in found], classifier.spec.preparation, classifier.limits)
@@ -73,8 +65,8 @@ def explain(settings: ExplainSettings) -> ExplainSummary:
         raise CatalogueError(f"{found[reject.position].name} can't be explained: {reject.reason}, {reject.detail}.")
     answers = classifier.assess(prepared.pixels)
     label_ids = answers.label_ids.astype(np.int64)
-    maps = {method: _maps(method, classifier, network, prepared.pixels, label_ids) for method in settings.methods}
-    neighbours = _neighbours(settings, bundle, classifier, prepared.pixels)
+    maps = {method: explainer.maps(method, prepared.pixels, label_ids) for method in settings.methods}
+    neighbours = _neighbours(settings, classifier, prepared.pixels)
     explained = [
         Explained(
             name=row.name,
@@ -92,7 +84,7 @@ def explain(settings: ExplainSettings) -> ExplainSummary:
     report = explain_report(
         explained,
         bundle_uri=settings.bundle,
-        bundle_digest=bundle.digest,
+        bundle_digest=classifier.digest,
         data_uri=settings.data_uri,
         program_version=__version__,
         filters=filters,
@@ -119,13 +111,11 @@ def _queue_page(wanted: FoundRows, explained: Sequence[Explained], classifier: C
     return {"queue.html": review_page(rows, **dataclasses.asdict(wanted.queue))}
 
 
-def _neighbours(
-    settings: ExplainSettings, bundle: Bundle, classifier: Classifier, pixels: NDArray[np.uint8]
-) -> list[list[Alike]]:
+def _neighbours(settings: ExplainSettings, classifier: Classifier, pixels: NDArray[np.uint8]) -> list[list[Alike]]:
     """For every image the rows of the feature table that are most like it; none without a table."""
     if settings.features_uri is None:
         return [[] for _ in pixels]
-    table = open_features(settings.features_uri, bundle_digest=bundle.digest)
+    table = open_features(settings.features_uri, bundle_digest=classifier.digest)
     found = search(table, classifier.features(pixels), _NEIGHBOURS)
     rows = np.unique(found.rows).tolist()
     shown = dict(zip(rows, shown_products(table, table.cells(rows, PRODUCT)), strict=True))
@@ -143,34 +133,9 @@ def _alike(product: ShownProduct, similarity: float) -> Alike:
 
 
 def _likeliest(answers: Answers, row: int, classifier: Classifier) -> tuple[tuple[str, float], ...]:
-    """The likeliest labels of a row; its own has its own confidence, the others their probability."""
-    probabilities = answers.probabilities[row].copy()
-    own = int(answers.label_ids[row])
-    probabilities[own] = 1.0
-    order = np.argsort(-probabilities, kind="stable")[:_LIKELIEST]
-    probabilities[own] = answers.confidences[row]
-    return tuple((classifier.labels[label], float(probabilities[label])) for label in order)
-
-
-def _maps(
-    method: Method,
-    classifier: Classifier,
-    network: Network | None,
-    pixels: NDArray[np.uint8],
-    label_ids: NDArray[np.int64],
-) -> NDArray[np.float32]:
-    """A map [size, size] for every image, for the label that it was given."""
-    if method == "occlusion" or network is None:
-
-        def score_of(label_id: int) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-            return lambda images: classifier.assess(images).probabilities[:, label_id]
-
-        return np.stack(
-            [occlusion_map(score_of(int(label)), image) for image, label in zip(pixels, label_ids, strict=True)]
-        )
-    from fmnist_ray.networks.saliency import grad_cam, gradient_map
-
-    return (grad_cam if method == "grad-cam" else gradient_map)(network, pixels, label_ids)
+    label_id, confidence = int(answers.label_ids[row]), float(answers.confidences[row])
+    found = likeliest(answers.probabilities[row], label_id, confidence, _LIKELIEST)
+    return tuple((classifier.labels[label], share) for label, share in found)
 
 
 def _heat(method: Method, pixels: NDArray[np.uint8], values: NDArray[np.float32]) -> HeatMap:

@@ -21,13 +21,17 @@ from typing import Any
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from same_answers import differences
 
 from fmnist_ray import load_bundle, open_results
+from fmnist_ray.bundle.explainer import Explainer
+from fmnist_ray.bundle.format import CARD, SPEC, bundle_uri, read_bundle, write_bundle
+from fmnist_ray.catalogue.carry import ANSWER_COLUMNS
 from fmnist_ray.client import Client
-from fmnist_ray.config.classify import ClassifySettings
+from fmnist_ray.config.decisions import Promises
 from fmnist_ray.datasets.shipped import sample_catalogue_path
 from fmnist_ray.endpoint.keys import add_key
-from fmnist_ray.flows.classify import classify
+from fmnist_ray.store import open_store
 
 START_S = 20
 STOP_S = 10
@@ -42,12 +46,12 @@ class Running:
     facts: dict[str, Any]
     start_s: float
 
-    def replicas(self) -> list[psutil.Process]:
-        """Its processes that answer."""
+    def replicas(self, deployment: str = "endpoint") -> list[psutil.Process]:
+        """Its processes that answer, or those of another deployment."""
         found = []
         for process in psutil.Process(self.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):  # it ended just now
-                if "ServeReplica" in " ".join(process.cmdline()[:1]):
+                if process.cmdline()[:1] == [f"ray::ServeReplica:fmnist-ray:{deployment}"]:
                     found.append(process)
         return found
 
@@ -87,26 +91,48 @@ def served(*options: str, **environment: str) -> Iterator[Running]:
         process.communicate()
 
 
-def test_the_three_ways_to_an_answer_agree(tmp_path: Path, in_process: Any) -> None:
-    """1,000 images by endpoint, batch run and Python; and nothing of the endpoint is left when it has ended."""
+def test_all_ways_to_an_answer_agree(tmp_path: Path) -> None:
+    """1,000 images by the command, the endpoint and Python, under one promise, in every field; and nothing of the
+    endpoint is left when it has ended."""
     images = pq.ParquetFile(sample_catalogue_path()).read(["image"])["image"].to_pylist()
-    settings = ClassifySettings(catalogue_uri=str(sample_catalogue_path()), out_uri=str(tmp_path / "out"))
-    classify(settings, lambda: contextlib.nullcontext(in_process()), on_progress=lambda done, planned: None)
-    batch = open_results(str(tmp_path / "out")).predictions().sort_by("input_row")
-    python = load_bundle("default", runtime="cpu").classify(images)
+    promise = ("--min-precision", "0.99")
+    command = [sys.executable, "-m", "fmnist_ray", "classify", str(sample_catalogue_path()), *promise]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    batch = open_results(str(tmp_path / "out")).predictions().sort_by("input_row").to_pylist()
+    python = load_bundle("default", runtime="cpu", promises=Promises(min_precision=0.99)).classify(images).to_pylist()
 
-    with served() as running:
+    place = tmp_path / "bundle"
+    shutil.copytree(bundle_uri("default"), place)
+    with served(*promise, "--bundle", str(place), "--watch", "0.5") as running:
         with Client(running.url) as client:
             endpoint = client.classify(images)
             assert client.bundle()["digest"] == running.facts["bundle_digest"]
+            assert running.replicas("explainer") == []
+            assert client.explain(images[0]) == Explainer(read_bundle("default")).overlay(images[0])[0]
+            [classifies], [explains] = running.replicas(), running.replicas("explainer")
+            assert ["libtorch" in Path(f"/proc/{each.pid}/maps").read_text() for each in (classifies, explains)] == [
+                False,
+                True,
+            ]
+            bundle = read_bundle(str(place))
+            files = {name: data for name, data in bundle.files.items() if name not in (SPEC, CARD)}
+            other = write_bundle(open_store(str(place)), bundle.spec, {**files, CARD: b"The same network."})
+            deadline = time.monotonic() + 30
+            while client.classify(images[:1])[0].bundle_digest != other:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
         family = psutil.Process(running.process.pid).children(recursive=True)
         running.stop()
         assert not psutil.wait_procs(family, timeout=5)[1]
 
-    assert len(endpoint) == batch.num_rows == 1000
-    labels, confidences = [each.label for each in endpoint], [each.confidence for each in endpoint]
-    assert labels == batch["label"].to_pylist() == python["label"].to_pylist()
-    assert confidences == batch["confidence"].to_pylist() == python["confidence"].to_pylist()
+    assert len(endpoint) == 1000
+    assert [differences(each, row) for each, row in zip(endpoint, batch, strict=True)] == [{}] * 1000
+    for row, same_row in zip(batch, python, strict=True):
+        assert {name: row[name] for name in ANSWER_COLUMNS} == {name: same_row[name] for name in ANSWER_COLUMNS}
+    assert {row["decision"] for row in batch} == {"accept", "review", "decline"}
     port = int(running.url.rpartition(":")[2])
     with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
         pass

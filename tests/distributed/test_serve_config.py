@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fmnist_ray.config.decisions import Promises
 from fmnist_ray.config.serve import ServeSettings
+from fmnist_ray.endpoint.keys import add_key
 from fmnist_ray.errors import SettingError
 
 FILE = Path(__file__).parents[2] / "cluster" / "kubernetes-serve.yaml"
@@ -18,7 +20,7 @@ CRD = SHARED / "kuberay-crds" / "ray.io_rayservices.yaml"
 
 
 @pytest.mark.filterwarnings("ignore:Using extra keyword arguments:DeprecationWarning")  # in Ray's own schema
-def test_serve_takes_the_configuration() -> None:
+def test_serve_takes_the_configuration(tmp_path: Path) -> None:
     from ray.serve.schema import ServeDeploySchema
 
     service, policy = yaml.safe_load_all(FILE.read_text())
@@ -29,9 +31,15 @@ def test_serve_takes_the_configuration() -> None:
     settings = ServeSettings(host=str(config.http_options.host), **application.args)
     assert settings.keys_path is not None
     without_keys = {key: value for key, value in application.args.items() if key != "keys_path"}
+    build = getattr(importlib.import_module(module), name)
     with pytest.raises(SettingError, match="needs keys"):
-        importlib.import_module(module).application(without_keys)
-    [deployment] = application.deployments
+        build(without_keys)
+    add_key(str(tmp_path / "keys"), "shop", "classify")
+    changes = {"keys_path": str(tmp_path / "keys"), "promises": {"min_precision": 0.99}}
+    told, _, _ = build({**application.args, **changes})._bound_deployment.init_args
+    assert told.promises == Promises(min_precision=0.99)
+    deployment, explainer = application.deployments
+    assert (deployment.name, explainer.name) == ("endpoint", "explainer")
     assert deployment.user_config == {"bundle": settings.bundle}
     assert policy["spec"]["ingress"][0]["ports"] == [{"port": config.http_options.port, "protocol": "TCP"}]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +19,7 @@ import uvicorn
 from fmnist_ray.config.serve import RequestLimits, ServeSettings
 from fmnist_ray.datasets.shipped import sample_catalogue_path
 from fmnist_ray.endpoint.app import build_app
+from fmnist_ray.endpoint.explaining import Explanation, Explanations, Question, Unexplained
 from fmnist_ray.endpoint.keys import Keys
 from fmnist_ray.endpoint.model import Model, loader
 from fmnist_ray.endpoint.service import Service
@@ -25,10 +28,18 @@ Serve = Callable[..., AbstractContextManager[str]]
 
 
 @contextlib.contextmanager
-def run_app(bundle: str = "default", *, limits: RequestLimits | None = None, keys: Keys | None = None) -> Iterator[str]:
-    """The address of an endpoint that ends with the block."""
-    settings = ServeSettings(bundle=bundle, limits=limits or RequestLimits())
-    service = Service(Model(bundle, loader(settings, threads=1)), limits=settings.limits, keys=keys)
+def run_app(
+    bundle: str = "default", *, limits: RequestLimits | None = None, keys: Keys | None = None, **values: Any
+) -> Iterator[str]:
+    """The address of an endpoint that ends with the block; `values` are other fields of its settings."""
+    settings = ServeSettings(bundle=bundle, limits=limits or RequestLimits(), **values)
+    explanations = Explanations(settings.limits.image)
+
+    async def explain(question: Question) -> Explanation | Unexplained:
+        return await asyncio.to_thread(explanations.answer, question)
+
+    model = Model(bundle, loader(settings, threads=1))
+    service = Service(model, limits=settings.limits, keys=keys, explain=explain, image_prefixes=settings.image_prefixes)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(build_app(service), log_level="warning", timeout_graceful_shutdown=1)

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import urllib3
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from same_answers import differences
 
+from fmnist_ray import open_results
 from fmnist_ray.bundle.classifier import load_bundle
 from fmnist_ray.client import Client
+from fmnist_ray.config.classify import ClassifySettings
+from fmnist_ray.config.decisions import Promises
 from fmnist_ray.endpoint.answers import BundleCard, Classification
 from fmnist_ray.endpoint.problems import ProblemDocument
+from fmnist_ray.flows.classify import classify as run_classify
+from fmnist_ray.images.encode import encode_png
 from fmnist_ray.schema import Reason
 
 SHARED = Path(os.environ.get("FMNIST_RAY_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -48,6 +57,41 @@ def test_a_thousand_images_get_the_answers_of_the_python_interface(url: str, sam
     assert {each.bundle_digest for each in found} == set(expected["bundle_digest"].to_pylist())
     assert all(each.top[0] == (each.label, each.confidence) for each in found)
     assert all(len(each.top) == 3 and each.top[0][1] >= each.top[1][1] >= each.top[2][1] for each in found)
+
+
+def test_the_endpoint_decides_as_the_batch_run_does(
+    serve: Any, sample: list[bytes], tmp_path: Path, in_process: Any
+) -> None:
+    """Every field of the answers to good, strange, blank and broken images, under one promise."""
+    generator = np.random.default_rng(5)
+    noise = [encode_png(generator.integers(0, 256, (28, 28), dtype=np.uint8)) for _ in range(10)]
+    blank = [encode_png(np.full((28, 28), 80 + number, np.uint8)) for number in range(5)]
+    images = [*sample[:300], *noise, *blank, b"broken", sample[0][:90]]
+    promises = Promises(min_precision=0.98)
+    (tmp_path / "catalogue").mkdir()
+    pq.write_table(pa.table({"image": images}), tmp_path / "catalogue" / "part.parquet")
+    run = ClassifySettings(
+        catalogue_uri=str(tmp_path / "catalogue"), out_uri=str(tmp_path / "out"), promises=promises, accept_rejects=True
+    )
+    run_classify(run, lambda: contextlib.nullcontext(in_process()))
+    results = open_results(str(tmp_path / "out"))
+    batch = results.predictions().sort_by("input_row").to_pylist()
+    rejects = results.rejects().sort_by("input_row").to_pylist()
+    with serve(promises=promises) as url, Client(url) as client:
+        found = client.classify(images)
+        card = BundleCard.model_validate(client.bundle())
+    assert card.promises["min_precision"] == 0.98
+    assert card.thresholds is not None
+    assert 0.5 < (card.thresholds["Bag"] or 0) < 1
+    answered = [each for each in found if each.reason is None]
+    assert [differences(each, row) for each, row in zip(answered, batch, strict=True)] == [{}] * 315
+    assert [(each.reason, each.detail) for each in found if each.reason] == [
+        (row["reason"], row["detail"]) for row in rejects
+    ]
+    reasons = {each.decision_reason for each in answered}
+    assert reasons == {"confident", "unsure", "novel", "unusable_photo"}
+    assert any(each.agree is False for each in answered)
+    assert {len(each.label_set or ()) for each in answered} >= {0, 1, 2}
 
 
 def test_three_ways_to_send_an_image(url: str, sample: list[bytes]) -> None:
@@ -147,6 +191,7 @@ def test_the_interface_describes_itself(url: str) -> None:
     document = ask(url, "/openapi.json", "GET").json()
     assert set(document["paths"]) >= {
         "/v1/classify",
+        "/v1/explain",
         "/v1/bundle",
         "/v1/admin/reload",
         "/healthz",

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from chromium import CHROMIUM
 from PIL import Image
 
+from fmnist_ray.config.decisions import Promises
 from fmnist_ray.endpoint.keys import add_key, read_keys
+from fmnist_ray.images.encode import encode_png
+from fmnist_ray.schema import DECISION_COLUMNS, HEAD_COLUMNS
 from tests.endpoint.browser import Page, open_browser
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
@@ -65,14 +69,16 @@ def test_files_get_answers_a_table_and_a_csv(page: Page, url: str, photos: list[
     assert (boot[0], boot[1], pullover[1]) == ("boot.png", "Ankle boot", "Pullover")
     assert boot[2].endswith("%")
     assert none[1:3] == ["", ""]
-    assert none[3].startswith("unsupported_format: starts with")
+    assert none[4].startswith("unsupported_format: starts with")
     assert (odd[0], odd[1]) == (photos[3].name, "Trouser")
     assert page.evaluate("document.querySelectorAll('.card').length") == 4
     assert page.evaluate("document.querySelector('.card:first-child progress').value") > 0.9
     assert "4 photos in" in page.evaluate("document.getElementById('status').textContent")
     look(page, "desktop")
     lines = page.evaluate("csv()").split("\r\n")
-    assert lines[0] == '"name","label","confidence","reason","detail","bundle_digest"'
+    names = [name.strip('"') for name in lines[0].split(",")]
+    assert names[:3] == ["name", "label", "confidence"]
+    assert set(names) >= {*HEAD_COLUMNS, *DECISION_COLUMNS, "reason", "detail", "bundle_digest"}
     assert lines[1].startswith('"boot.png","Ankle boot","0.99')
     assert lines[4].startswith("\"'=1+1<img"), "no spreadsheet runs it"
     page.evaluate("document.getElementById('clear').click()")
@@ -80,6 +86,44 @@ def test_files_get_answers_a_table_and_a_csv(page: Page, url: str, photos: list[
     asked = {request for request in page.requests if not request.startswith(("data:", "blob:"))}
     assert all(request.startswith(url) for request in asked)
     assert page.complaints == []
+
+
+def test_decisions_and_doubts_are_shown(page: Page, serve: Any, tmp_path: Path, sample: list[bytes]) -> None:
+    noise = encode_png(np.random.default_rng(5).integers(0, 256, (28, 28), dtype=np.uint8))
+    images = {"noise.png": noise, "blank.png": encode_png(np.full((28, 28), 80, np.uint8)), "boot.png": sample[0]}
+    for name, data in images.items():
+        (tmp_path / name).write_bytes(data)
+    with serve(promises=Promises(min_precision=0.98)) as url:
+        page.open(url)
+        page.until("alarmRate > 0")
+        page.choose_files("#files", [tmp_path / name for name in images])
+        page.until("document.querySelectorAll('#rows tr').length === 3")
+        assert [row[3] for row in cells(page)] == ["decline: novel", "decline: unusable photo", "accept: confident"]
+        badges = "[...document.querySelectorAll('.decision')].map(each => each.textContent)"
+        assert page.evaluate(badges) == [row[3] for row in cells(page)]
+        noise_notes, blank_notes, boot_notes = page.evaluate(
+            "[...document.querySelectorAll('.notes')].map(each => each.innerText)"
+        )
+        look(page, "decisions")
+    assert "Unlike all classes" in noise_notes
+    assert "The photo is blank." in blank_notes
+    assert "Both heads agree" in boot_notes
+
+
+def test_it_shows_where_it_looked(page: Page, url: str, photos: list[Path]) -> None:
+    page.open(url)
+    page.choose_files("#files", [photos[0], photos[2]])
+    page.until("document.querySelectorAll('#rows tr').length === 2")
+    button = "document.querySelector('.look')"
+    page.until("document.querySelectorAll('.look').length === 1")  # what is no image has no picture
+    assert not page.evaluate(f"{button}.hidden")
+    width = "document.querySelector('.picture img').naturalWidth"
+    assert page.until(width) == 28
+    page.evaluate(f"{button}.click()")
+    page.until(f"{button}.getAttribute('aria-pressed') === 'true' && {width} === 224")
+    look(page, "overlay")
+    page.evaluate(f"{button}.click()")
+    page.until(f"{button}.getAttribute('aria-pressed') === 'false' && {width} === 28")
 
 
 def test_a_sample_by_keyboard_alone(page: Page, url: str) -> None:

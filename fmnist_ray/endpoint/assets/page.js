@@ -7,11 +7,16 @@ const SHOWN = 24;              // cards; the table has all
 const NUM_SAMPLES = 10;
 const at = id => document.getElementById(id);
 const answers = [];            // {name, result}
+const COLUMNS = [
+  "label", "confidence", "decision", "decision_reason", "label_set", "cnn_label", "cnn_confidence", "svm_label",
+  "svm_confidence", "agree", "novelty", "photo_problem",
+];
+let alarmRate = 0;             // p-values up to it are an alarm
 let key = sessionStorage.getItem("key");
 let sending = Promise.resolve();
 
-async function ask(path, options = {}) {
-  const headers = key ? {Authorization: `Bearer ${key}`} : {};
+async function request(path, options = {}) {
+  const headers = {...options.headers, ...(key ? {Authorization: `Bearer ${key}`} : {})};
   const response = await fetch(path, {...options, headers}).catch(() => {
     throw new Error("The endpoint can't be reached; is it still running?");
   });
@@ -19,17 +24,19 @@ async function ask(path, options = {}) {
     at("key-form").hidden = false;
     at("key").focus();
   }
+  if (response.ok) return response;
   const document = await response.json().catch(() => ({}));
-  if (response.ok) return document;
   const error = new Error(document.detail || `The endpoint answered ${response.status}.`);
   error.again = response.status === 503;
   throw error;
 }
 
+const ask = async (path, options) => (await request(path, options)).json();
+
 async function patiently(path, options) {
   for (let pause = 500; ; pause *= 2) {
     try {
-      return await ask(path, options);
+      return await request(path, options);
     } catch (error) {
       if (!error.again || pause > 8000) throw error;
       say("The endpoint is busy; trying again …");
@@ -49,6 +56,7 @@ async function showModel() {
     const accuracy = bundle.metrics.test_accuracy;
     const reached = typeof accuracy === "number" ? `, ${(100 * accuracy).toFixed(2)} % right on test images` : "";
     at("model").textContent = `${bundle.labels.length} classes by ${bundle.architecture}${reached} (bundle ${bundle.digest.slice(0, 12)})`;
+    alarmRate = bundle.promises.alarm_rate;
     at("key-form").hidden = true;
   } catch (error) {
     at("model").textContent = error.message;
@@ -84,7 +92,7 @@ async function send(files) {
     say(`Classifying ${finished + 1} to ${finished + part.length} of ${files.length} …`);
     const form = new FormData();
     part.forEach(file => form.append("images", file, file.name || "pasted image"));
-    const {results} = await patiently("/v1/classify?top_k=3", {method: "POST", body: form});
+    const {results} = await (await patiently("/v1/classify?top_k=3", {method: "POST", body: form})).json();
     show(part, results);
     finished += part.length;
   }
@@ -92,7 +100,8 @@ async function send(files) {
   say(`${finished} ${finished === 1 ? "photo" : "photos"} in ${seconds.toFixed(2)} s, with the way there and back.`);
 }
 
-const percent = share => share > .9995 && share < 1 ? "> 99.9 %" : `${(100 * share).toFixed(1)} %`;
+const percent = share =>
+  share > .9995 && share < 1 ? "> 99.9 %" : share < .0005 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`;
 
 function show(files, results) {
   at("answers").hidden = false;
@@ -110,8 +119,9 @@ function addRow(name, result) {
   const row = at("rows").insertRow();
   const problem = result.error ? `${result.error.reason}: ${result.error.detail}` : "";
   const confidence = result.error ? "" : percent(result.confidence);
-  for (const text of [name, result.label || "", confidence, problem]) row.insertCell().textContent = text;
-  row.cells[3].className = "bad";
+  const cells = [name, result.label || "", confidence, decision(result) || "", problem];
+  for (const text of cells) row.insertCell().textContent = text;
+  row.cells[4].className = "bad";
 }
 
 function makeCard(file, name, result) {
@@ -120,8 +130,8 @@ function makeCard(file, name, result) {
   image.src = URL.createObjectURL(file);
   image.alt = name;
   image.onload = () => URL.revokeObjectURL(image.src);
-  image.onerror = () => image.remove();
-  card.querySelector("h3").textContent = result.error ? "No answer" : result.label;
+  image.onerror = () => image.parentElement.remove();
+  card.querySelector(".label").textContent = result.error ? "No answer" : result.label;
   card.querySelector(".what").textContent = name;
   if (result.error) {
     const reason = document.createElement("li");
@@ -131,8 +141,57 @@ function makeCard(file, name, result) {
     card.querySelector(".bars").append(reason);
   } else {
     card.querySelector(".bars").append(...result.top.map(bar));
+    card.querySelector(".notes").append(...notes(result).map(text => Object.assign(document.createElement("li"), {textContent: text})));
+    const badge = card.querySelector(".decision");
+    badge.textContent = decision(result);
+    badge.hidden = !result.decision;
+    badge.classList.add(result.decision);
+    addLook(card, file, name, result);
   }
   return card;
+}
+
+// A button that shows the photo as the network gets it, under a map of what spoke for the label, and the photo again.
+function addLook(card, file, name, result) {
+  const image = card.querySelector("img");
+  const button = card.querySelector(".look");
+  let map = null;
+  button.hidden = false;
+  button.setAttribute("aria-label", `Where it looked in ${name}`);
+  const look = async () => {
+    if (!map) {
+      say("Looking; the first time takes some seconds …");
+      const body = {method: "POST", body: file, headers: {"Content-Type": "application/octet-stream"}};
+      map = await (await patiently(`/v1/explain?label=${result.label_id}`, body)).blob();
+      say("");
+    }
+    const shown = button.getAttribute("aria-pressed") === "true";
+    image.src = URL.createObjectURL(shown ? file : map);
+    button.setAttribute("aria-pressed", String(!shown));
+    button.textContent = shown ? "Where it looked" : "The photo";
+  };
+  button.onclick = async () => {
+    button.disabled = true;
+    await look().catch(error => say(error.message, true));
+    button.disabled = false;
+  };
+}
+
+function decision(result) {
+  return result.decision ? `${result.decision}: ${result.decision_reason.replaceAll("_", " ")}` : null;
+}
+
+function notes(result) {
+  const found = [];
+  if (result.photo_problem) found.push(`The photo is ${result.photo_problem}.`);
+  if (result.novelty !== undefined && result.novelty <= alarmRate)
+    found.push(`Unlike all classes: of good photos ${percent(result.novelty)} are as strange.`);
+  if (result.label_set && !result.label_set.length) found.push("Typical of no class.");
+  if (result.label_set && result.label_set.length > 1) found.push(`May also be ${result.label_set.filter(each => each !== result.label).join(", ")}.`);
+  if (result.agree === false)
+    found.push(`The heads differ: network ${result.cnn_label} ${percent(result.cnn_confidence)}, SVM ${result.svm_label} ${percent(result.svm_confidence)}.`);
+  if (result.agree) found.push(`Both heads agree: network ${percent(result.cnn_confidence)}, SVM ${percent(result.svm_confidence)}.`);
+  return found;
 }
 
 function bar({label, confidence}) {
@@ -155,10 +214,11 @@ function cell(value) {
 }
 
 function csv() {
-  const lines = [["name", "label", "confidence", "reason", "detail", "bundle_digest"]];
+  const lines = [["name", ...COLUMNS, "reason", "detail", "bundle_digest"]];
   for (const {name, result} of answers) {
     const error = result.error || {};
-    lines.push([name, result.label, result.confidence, error.reason, error.detail, result.bundle_digest]);
+    const values = COLUMNS.map(column => Array.isArray(result[column]) ? result[column].join("; ") : result[column]);
+    lines.push([name, ...values, error.reason, error.detail, result.bundle_digest]);
   }
   return lines.map(line => line.map(cell).join(",")).join("\r\n") + "\r\n";
 }
