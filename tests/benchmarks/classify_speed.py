@@ -3,12 +3,12 @@
     uv run python tests/benchmarks/classify_speed.py [--rows 60000 300000] [--repeats 3] [--bundle default]
 
 All classify the same catalogue of Fashion-MNIST's training images (PNG, 12 Parquet files) with the same network,
-bn_cnn, in turns (A B C A B C): `classify`, the plain pipeline with Ray's defaults, and that pipeline tuned. Each run is
-a process of its own with a fresh output folder, and its seconds go from the command to its end: the start of Ray and
-all else that a user waits for is in them. A bundle of another network is measured as well, without a baseline, and a
-bn_cnn is trained for one epoch to compare. One run of each is made before and not counted: every process of Ray imports
-much, and where Python may not keep bytecode most of a short run is spent on compiling modules again. Run it on a
-machine that does nothing else; the load before each run is in the results.
+bn_cnn, in turns (A B C D A B C D): `classify`, the plain pipeline with Ray's defaults, that pipeline tuned, and
+`classify --precision bf16`. Each run is a process of its own with a fresh output folder, and its seconds go from the
+command to its end: the start of Ray and all else that a user waits for is in them. A bundle of another network is
+measured as well, without a baseline, and a bn_cnn is trained for one epoch to compare. One run of each is made before
+and not counted: every process of Ray imports much, and where Python may not keep bytecode most of a short run is spent
+on compiling modules again. Run it on a machine that does nothing else; the load before each run is in the results.
 
 The figures go to `results/classify_speed.json` beside this script; their medians are printed:
 
@@ -133,6 +133,8 @@ def measure_size(bench: Bench, num_rows: int, repeats: int) -> dict[str, Any]:
                 same_labels = min(same_labels, share_of_same_labels(out, plain_out))
             with _out(bench, "tuned") as tuned_out:
                 runs["tuned"].append(run_plain(bench, catalogue, tuned_out, "tuned"))
+            with _out(bench, "out") as out:
+                runs["bf16"].append(classify(bench, catalogue, out, bench.bundle, "--precision", "bf16"))
             if bench.other_bundle is not None:
                 with _out(bench, "out") as out:
                     runs["other"].append(classify(bench, catalogue, out, bench.other_bundle))
@@ -145,15 +147,16 @@ def measure_size(bench: Bench, num_rows: int, repeats: int) -> dict[str, Any]:
             name: round(pipelines[name]["median_s"] / pipelines["classify"]["median_s"], 2)
             for name in ("plain", "tuned")
         },
+        "ratio_of_bf16": round(pipelines["plain"]["median_s"] / pipelines["bf16"]["median_s"], 2),
         "same_labels": same_labels,
         "pipelines": pipelines,
     }
 
 
-def classify(bench: Bench, catalogue: Path, out: Path, bundle: str) -> Figures:
+def classify(bench: Bench, catalogue: Path, out: Path, bundle: str, *options: str) -> Figures:
     """One run of the command under test."""
     program = Path(sys.executable).with_name("fmnist-ray")
-    command = [str(program), "classify", str(catalogue), "--out", str(out), "--bundle", bundle, "--json"]
+    command = [str(program), "classify", str(catalogue), "--out", str(out), "--bundle", bundle, "--json", *options]
     figures = _timed(bench, "classify", command, worker="_ShardActor")
     return figures | run_figures(out)
 

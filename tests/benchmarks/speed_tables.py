@@ -9,6 +9,7 @@ _COMMANDS = {
     "classify": "`fmnist-ray classify`",
     "plain": "plain Ray Data",
     "tuned": "plain Ray Data, tuned",
+    "bf16": "`fmnist-ray classify --precision bf16`",
     "other": "`fmnist-ray classify`",
 }
 
