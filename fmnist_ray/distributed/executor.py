@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,8 +19,8 @@ import ray
 from ray.exceptions import RayError
 
 from fmnist_ray.config.classify import Runtime
-from fmnist_ray.distributed.run_metrics import RunMetrics, record_commit
-from fmnist_ray.distributed.session import connect
+from fmnist_ray.distributed.run_metrics import LAST_VALUES_S, RunMetrics, record_commit
+from fmnist_ray.distributed.session import connect, find_address
 from fmnist_ray.errors import ClusterError, WorkerDiedError
 from fmnist_ray.flows.shard import ShardOutcome, ShardWorker, WorkerSettings
 from fmnist_ray.store import ENVIRONMENT
@@ -50,6 +51,8 @@ def open_executor(
             raise ClusterError(f"{workers} workers were asked for, but the cluster has {cpus} CPUs: ask for fewer.")
         yield RayExecutor(runtime=runtime, workers=workers or max(1, gpus if runtime == "gpu" else cpus))
         record_commit()
+        if find_address(address) is not None:  # a Ray of our own ends with us, and nobody has looked at it
+            time.sleep(LAST_VALUES_S)
 
 
 class RayExecutor:

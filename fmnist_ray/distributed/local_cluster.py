@@ -109,7 +109,8 @@ def _start_node(cluster: LocalCluster, number: int, options: list[str], *, gpus:
         "TMPDIR": cluster.ray_folder,
         "RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(_DASHBOARD_TIMEOUT_S),
     }
-    environment.pop("RAY_ADDRESS", None)
+    for name in ("RAY_ADDRESS", "RAY_metrics_report_interval_ms"):  # for drivers
+        environment.pop(name, None)
     command = [
         sys.executable, "-m", "ray.scripts.scripts", "start", *options,
         f"--node-ip-address={_node_address(number)}", f"--node-name={f'worker-{number}' if number else 'head'}",

@@ -1,7 +1,7 @@
 """Figures of runs and trainings for Prometheus, through Ray's metrics: each node's metrics port gives them to scrapers.
 
-The driver records them, from what its workers answer. Ray writes `ray_` before the names and `_total` behind counters,
-and passes values on every ten seconds.
+The driver records them, from what its workers answer, and passes them on every second. Ray writes `ray_` before the
+names and `_total` behind counters.
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ class RunMetrics:
         for counter, value, tags in counts:
             if value > 0:  # Ray's counters refuse 0
                 counter.inc(value, tags)
+
+
+LAST_VALUES_S = 1.5
+"""How long a driver must live after a value for it to be passed on: Ray does not do that at its end."""
 
 
 def record_commit() -> None:

@@ -79,6 +79,7 @@ def _joined(address: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _embedded(num_cpus: int) -> Iterator[None]:
     _remove_left_behind()
+    os.environ.pop("RAY_metrics_report_interval_ms", None)  # nobody looks at the processes that are started here
     folder = tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-", dir=_FOLDER_PLACE)
     try:
         try:
