@@ -102,7 +102,7 @@ def write_table(work: Path, num_rows: int) -> str:
 
 
 def time_queries(uri: str, work: Path, repeats: int) -> dict[str, Any]:
-    """Seconds of the search alone, and of the whole command with its start and its page; core-seconds of the search, and
+    """Seconds of the search alone and of the whole command with its start and page; core-seconds of the search, and
     the load of the machine just before, without which the first two say little."""
     table = open_features(uri)
     query = table.take(np.array([table.num_rows // 2])).features
