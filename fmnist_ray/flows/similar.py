@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from fmnist_ray import __version__
 from fmnist_ray.bundle.classifier import Classifier, load_bundle
@@ -88,7 +89,8 @@ def search(
             raise SettingError(f"{table.uri} has {features.shape[1]} features a row, the query {queries.shape[1]}.")
         return nearest.similarities(features)
 
-    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:  # Parquet and BLAS let go of the interpreter
+    # Parquet and BLAS let go of the interpreter; threads of BLAS's own would only wait for each other.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
         for number, found in enumerate(pool.map(similarities, range(len(table.spans)))):
             nearest.offer(found, table.spans[number].start)
             if on_progress is not None:

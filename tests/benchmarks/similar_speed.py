@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -101,14 +102,17 @@ def write_table(work: Path, num_rows: int) -> str:
 
 
 def time_queries(uri: str, work: Path, repeats: int) -> dict[str, Any]:
-    """Seconds of the search alone, and of the whole command with its start and its page."""
+    """Seconds of the search alone and of the whole command with its start and page; core-seconds of the search, and
+    the load of the machine just before, without which the first two say little."""
     table = open_features(uri)
     query = table.take(np.array([table.num_rows // 2])).features
-    searches, commands = [], []
+    searches, core_seconds, commands, loads = [], [], [], []
     for _ in range(repeats):
-        started = time.perf_counter()
+        loads.append(os.getloadavg()[0])
+        started, of_cores = time.perf_counter(), time.process_time()
         found = search(table, query, 10)
         searches.append(time.perf_counter() - started)
+        core_seconds.append(time.process_time() - of_cores)
         assert found.rows[0][0] == table.num_rows // 2
         command = [sys.executable, "-m", "fmnist_ray", "similar", str(table.num_rows // 2), "--features", uri]
         started = time.perf_counter()
@@ -120,7 +124,9 @@ def time_queries(uri: str, work: Path, repeats: int) -> dict[str, Any]:
         "width": WIDTH,
         "table_bytes": size,
         "search_s": searches,
+        "search_core_s": core_seconds,
         "command_s": commands,
+        "load_before": loads,
     }
 
 

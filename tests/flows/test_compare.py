@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from fmnist_ray.cli.app import app
 from fmnist_ray.config.compare import CompareSettings
 from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.errors import SettingError
-from fmnist_ray.flows.compare import compare, run_here
+from fmnist_ray.flows.compare import compare
 from fmnist_ray.flows.compare_rows import ROWS, CompareRun, planned_runs
 from fmnist_ray.heads.classical import build_classical
 from fmnist_ray.networks.architectures import find_architecture
@@ -88,9 +90,11 @@ def test_the_key_of_a_run_is_its_settings() -> None:
 
 
 def test_networks_pixels_and_features_for_real(tmp_path: Path, fashion_mnist: Path) -> None:
-    settings = CompareSettings(out_uri=str(tmp_path), only=("ann", "lr", "cnn+svm"), seeds=1, epochs=1, subset=600)
-    summary = compare(settings, execute=run_here)
-    rows = {row["name"]: row for row in summary.report.content["rows"]}
+    names = [argument for name in ("ann", "lr", "cnn+svm") for argument in ("--only", name)]
+    quick = ["--seeds", "1", "--epochs", "1", "--subset", "600", "--json"]
+    done = CliRunner().invoke(app, ["compare", "--out", str(tmp_path), *names, *quick])
+    assert done.exit_code == 0, done.output
+    rows = {row["name"]: row for row in json.loads(done.stdout)["rows"]}
     assert rows["ann"]["num_parameters"] == 101_770
     assert rows["ann"]["multiply_adds"] == 784 * 128 + 128 * 10
     assert (rows["cnn+svm"]["num_train"], rows["cnn+svm"]["epochs"]) == (600, 1)
