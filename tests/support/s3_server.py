@@ -1,4 +1,4 @@
-"""Real S3 servers for tests, each a process of its own that listens on this machine only."""
+"""Real S3 servers for tests, each a process of its own that listens on this machine only, by default on loopback."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ ADMIN = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 class S3Server:
     """An S3 server in a process of its own, on this machine only."""
 
-    def __init__(self, port: int) -> None:
-        self.endpoint = f"http://127.0.0.1:{port}"
+    def __init__(self, port: int, host: str) -> None:
+        self.endpoint = f"http://{host}:{port}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -59,10 +59,10 @@ class S3Server:
 
 
 @contextlib.contextmanager
-def run_ministack(folder: Path) -> Iterator[S3Server]:
-    """MiniStack, which enforces credentials and policies."""
+def run_ministack(folder: Path, host: str = "127.0.0.1") -> Iterator[S3Server]:
+    """MiniStack, which enforces credentials and policies, listening at `host` only."""
     settings = {"SERVICES": "s3,sts,iam", "AUTH": "true", "S3_DATA_DIR": str(folder / "data"), "LOG_LEVEL": "WARNING"}
-    with _run(lambda port: ["-m", "ministack"], folder / "log", **settings) as server:
+    with _run(lambda port: ["-m", "ministack"], folder / "log", host, **settings) as server:
         yield server
 
 
@@ -70,16 +70,16 @@ def run_ministack(folder: Path) -> Iterator[S3Server]:
 def run_moto(folder: Path) -> Iterator[S3Server]:
     """moto's server: a second implementation of S3. It lets everybody do everything."""
     script = "import sys; from moto.server import main; main(sys.argv[1:])"
-    with _run(lambda port: ["-c", script, "-H", "127.0.0.1", "-p", str(port)], folder / "log") as server:
+    with _run(lambda port: ["-c", script, "-H", "127.0.0.1", "-p", str(port)], folder / "log", "127.0.0.1") as server:
         yield server
 
 
 @contextlib.contextmanager
-def _run(arguments: Callable[[int], list[str]], log: Path, **environment: str) -> Iterator[S3Server]:
+def _run(arguments: Callable[[int], list[str]], log: Path, host: str, **environment: str) -> Iterator[S3Server]:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         port: int = probe.getsockname()[1]
-    variables = {**os.environ, "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), **environment}
+    variables = {**os.environ, "BIND_HOST": host, "GATEWAY_PORT": str(port), **environment}
     with log.open("wb") as output:
         process = subprocess.Popen([sys.executable, *arguments(port)], env=variables, stdout=output, stderr=output)
     try:
@@ -88,11 +88,11 @@ def _run(arguments: Callable[[int], list[str]], log: Path, **environment: str) -
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
+                socket.create_connection((host, port), 1).close()
                 break
             except OSError:
                 time.sleep(0.05)
-        yield S3Server(port)
+        yield S3Server(port, host)
     finally:
         process.kill()
         process.wait()
