@@ -24,7 +24,7 @@ class Api(litserve.LitAPI):
         bundle = sys.argv[2] if len(sys.argv) > 2 else "default"
         self.classifier = load_bundle(bundle, runtime="cpu", num_threads=os.cpu_count())
 
-    def decode_request(self, request: dict[str, Any]) -> list[bytes]:
+    def decode_request(self, request):  # JSON; a type here would tell LitServe to read it otherwise
         return [b64decode(image) for image in request["images"]]
 
     def batch(self, inputs: list[list[bytes]]) -> list[list[bytes]]:
