@@ -108,8 +108,8 @@ PREDICTIONS = pa.schema(
     ]
 )
 """One row per classified input row. `confidence` is the calibrated probability that `label` is right, in 0..1, and
-`image_digest` the BLAKE2b hash of the encoded image, 16 bytes. What the network's own head and the SVM say is in the
-next five columns; without an SVM the last three of them are null.
+`image_digest` the first 16 bytes of the SHA-256 of the encoded image. What the network's own head and the SVM say is in
+the next five columns; without an SVM the last three of them are null.
 
 `decision` and its reason are null where no precision was promised. `label_set` holds the classes that the row may well
 be, the likeliest first; it may be empty. `novelty` is a p-value: low for a row unlike all classes. `photo_problem` is
