@@ -23,13 +23,10 @@ EPILOG = (
 def calibrate(
     out: Annotated[str, typer.Option(help="Where the calibrated bundle goes.")],
     bundle: options.Bundle = "default",
-    catalogue: Annotated[
-        str | None,
-        typer.Option(help="Labelled photos that the bundle never saw. Default: validation images of its training."),
-    ] = None,
-    image_column: Annotated[str, typer.Option(help="Encoded image bytes, with --catalogue.")] = "image",
+    catalogue: options.UnseenCatalogue = None,
+    image_column: options.UnseenImageColumn = "image",
     label_column: options.LabelColumn = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Take the place of a bundle in --out.")] = False,
+    replace: options.ReplaceBundle = False,
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -40,12 +37,11 @@ def calibrate(
         from fmnist_ray.config.classify import ColumnNames
         from fmnist_ray.flows.calibrate import calibrate as calibrate_bundle
 
-        columns = ColumnNames(image=image_column, label=label_column)
         settings = CalibrateSettings(
             bundle=bundle,
             out_uri=out,
             catalogue_uri=catalogue,
-            columns=columns if catalogue or columns != ColumnNames() else None,
+            columns=ColumnNames(image=image_column, label=label_column),
             replace=replace,
         )
         command = shlex.join([PurePath(sys.argv[0]).name, *sys.argv[1:]])

@@ -17,13 +17,10 @@ from fmnist_ray.cli.console import Output, failures
 def compress(
     name: Annotated[str, typer.Argument(help="The bundle to compress.")],
     out: Annotated[str, typer.Option(help="Where the compressed bundle goes.")],
-    catalogue: Annotated[
-        str | None,
-        typer.Option(help="Labelled photos that the bundle never saw. Default: validation images of its training."),
-    ] = None,
-    image_column: Annotated[str, typer.Option(help="Encoded image bytes, with --catalogue.")] = "image",
+    catalogue: options.UnseenCatalogue = None,
+    image_column: options.UnseenImageColumn = "image",
     label_column: options.LabelColumn = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Take the place of a bundle in --out.")] = False,
+    replace: options.ReplaceBundle = False,
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -34,12 +31,11 @@ def compress(
         from fmnist_ray.config.classify import ColumnNames
         from fmnist_ray.flows.compress import compress as compress_bundle
 
-        columns = ColumnNames(image=image_column, label=label_column)
         settings = CalibrateSettings(
             bundle=name,
             out_uri=out,
             catalogue_uri=catalogue,
-            columns=columns if catalogue or columns != ColumnNames() else None,
+            columns=ColumnNames(image=image_column, label=label_column),
             replace=replace,
         )
         outcome = compress_bundle(settings, command=shlex.join([PurePath(sys.argv[0]).name, *sys.argv[1:]]))

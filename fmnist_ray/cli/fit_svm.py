@@ -47,7 +47,7 @@ def fit_svm(
     search_rows: Annotated[int, typer.Option(help="Training rows that the search looks at.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Of nystroem's sample, the order of rows, the folds.")] = 0,
     work: Annotated[str | None, typer.Option(help="Keeps features and search results. Default: OUT-work.")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Take the place of a bundle in --out.")] = False,
+    replace: options.ReplaceBundle = False,
     address: options.Address = None,
     json_mode: options.Json = False,
     verbose: options.Verbose = False,

@@ -14,6 +14,14 @@ Address = Annotated[
 ]
 Bundle = Annotated[str, typer.Option("--bundle", help="A shipped bundle's name, or a bundle's path or URI.")]
 LabelColumn = Annotated[str | None, typer.Option("--label-column", help="True class. Default: label, if there.")]
+UnseenCatalogue = Annotated[
+    str | None,
+    typer.Option(
+        "--catalogue", help="Labelled photos that the bundle never saw. Default: validation images of its training."
+    ),
+]
+UnseenImageColumn = Annotated[str, typer.Option("--image-column", help="Encoded image bytes, with --catalogue.")]
+ReplaceBundle = Annotated[bool, typer.Option("--replace", help="Take the place of a bundle in --out.")]
 Head = Annotated[
     Literal["bundle", "cnn", "svm", "both"], typer.Option("--head", help="Who decides. Default: as the bundle says.")
 ]

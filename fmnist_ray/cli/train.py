@@ -52,7 +52,7 @@ def train(
     gpu: Annotated[bool, typer.Option("--gpu", help="One GPU per worker.")] = False,
     checkpoints: Annotated[str | None, typer.Option(help="For these, and TensorBoard. Default: OUT-training.")] = None,
     track: Annotated[str, typer.Option(help="Where figures go: tensorboard, mlflow, wandb or none.")] = "tensorboard",
-    replace: Annotated[bool, typer.Option("--replace", help="Take the place of a bundle in --out.")] = False,
+    replace: options.ReplaceBundle = False,
     list_archs: Annotated[bool, typer.Option("--list-archs", help="Show the architectures, train nothing.")] = False,
     describe: Annotated[str | None, typer.Option(help="Show this architecture's layers, train nothing.")] = None,
     address: options.Address = None,

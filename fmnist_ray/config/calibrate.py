@@ -18,11 +18,11 @@ class CalibrateSettings:
     """Where the calibrated bundle goes."""
     catalogue_uri: str | None = None
     """Labelled photos that the bundle was not trained on. None: the validation images of its own training."""
-    columns: ColumnNames | None = None
+    columns: ColumnNames = ColumnNames()
     """Of the catalogue."""
     replace: bool = False
     """Take the place of a bundle in `out_uri`."""
 
     def __post_init__(self) -> None:
-        if self.columns is not None and self.catalogue_uri is None:
+        if self.columns != ColumnNames() and self.catalogue_uri is None:
             raise SettingError("Columns are those of a catalogue: name it with --catalogue.")

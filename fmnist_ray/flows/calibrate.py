@@ -121,7 +121,7 @@ def held_out_images(settings: CalibrateSettings, bundle: Bundle) -> tuple[Labell
     """Held-out images, and test images where the bundle's own training has some. `BundleError` where nobody knows what
     it was trained on, and no catalogue is named."""
     if settings.catalogue_uri is not None:
-        return _read(settings.catalogue_uri, settings.columns or ColumnNames(), bundle.spec), None
+        return _read(settings.catalogue_uri, settings.columns, bundle.spec), None
     if "settings" not in bundle.spec.provenance:
         raise BundleError(
             f"Bundle {bundle.uri} does not say what it was trained on: name labelled photos that it never saw with "

@@ -136,6 +136,19 @@ def make_gallery(labels: Labels, *, text: str = "", side: int = 28, rows: int = 
     return Gallery(pa.Table.from_pylist(samples, SAMPLES), labels)
 
 
+def make_corruptions(generator: np.random.Generator, num_rows: int, *, compared: bool) -> CorruptionTable:
+    """A harsh corruption at five severities, and one that has no severity."""
+    noise = CorruptionAccuracy(
+        name="impulse_noise",
+        accuracy=(0.9, 0.8, 0.62, 0.3, 0.11),
+        example=png(generator, 28),
+        against=(0.8, 0.7, 0.5, 0.3, 0.1) if compared else None,
+    )
+    flip = CorruptionAccuracy(name="flip_left_right", accuracy=(0.92,), against=(0.8,) if compared else None)
+    against_clean = 0.91 if compared else None
+    return CorruptionTable(num_rows=num_rows, clean=0.93, against_clean=against_clean, rows=(noise, flip))
+
+
 def make_evaluation(
     *, labels: Labels = FASHION_MNIST, text: str = "", compared: bool = True, num_rows: int = 2_000
 ) -> EvaluationReport:
@@ -172,20 +185,7 @@ def make_evaluation(
         elapsed_s=8.1,
         program_version="0.1.0",
     )
-    table = CorruptionTable(
-        num_rows=num_rows,
-        clean=0.93,
-        against_clean=0.91 if compared else None,
-        rows=(
-            CorruptionAccuracy(
-                name="impulse_noise",
-                accuracy=(0.9, 0.8, 0.62, 0.3, 0.11),
-                example=png(generator, 28),
-                against=(0.8, 0.7, 0.5, 0.3, 0.1) if compared else None,
-            ),
-            CorruptionAccuracy(name="flip_left_right", accuracy=(0.92,), against=(0.8,) if compared else None),
-        ),
-    )
+    corruptions = make_corruptions(generator, num_rows, compared=compared)
     pictured = Pictured(
         pairs=make_gallery(labels, text=text, wrong=True),
         surest_mistakes=make_gallery(labels, text=text, wrong=True),
@@ -208,7 +208,7 @@ def make_evaluation(
         labels,
         pictured,
         kinds=kinds,
-        corruptions=table,
+        corruptions=corruptions,
         against=answers[1] if compared else None,
         learning=learning_content(learning_history([epochs], [9])) if compared else None,
     )
