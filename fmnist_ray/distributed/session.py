@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import ray
 
 from fmnist_ray.distributed.local_record import find_cluster
@@ -96,8 +97,18 @@ def _embedded(num_cpus: int) -> Iterator[None]:
             raise ClusterError(f"Ray could not be started on this machine ({_first_line(error)}).") from error
         yield
     finally:
+        _kill_monitor()
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kill_monitor() -> None:
+    """End the autoscaler's monitor, which has nothing to scale and nothing to save: it does not heed the SIGTERM with
+    which `ray.shutdown` would wait a second for it."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process().children():
+            if any("autoscaler" in part and part.endswith("monitor.py") for part in child.cmdline()):
+                child.kill()
 
 
 def _remove_left_behind() -> None:

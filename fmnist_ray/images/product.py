@@ -22,11 +22,9 @@ _MAX_SCALE = 4.6
 """Photos up to this many times that size, such as most JPEGs come from the decoder, are taken as they are."""
 _FRAME = 2
 """Pixels along each edge that are taken for the ground."""
-_WEIGHTS = (0.25, 1.77, 1.4)
+_WEIGHTS = np.array([0.25, 1.77, 1.4], np.float32)
 """Of a difference in brightness, in blue and in red (Y, Cb and Cr). A shadow changes brightness, another thing changes
 colour: so brightness counts less."""
-_SQUARES = [np.square(np.arange(-255, 256, dtype=np.float32) * np.float32(weight)) for weight in _WEIGHTS]
-"""Weighted squares of the differences -255..255; a table of the differences from a level starts at 255 - level."""
 _HALVES = np.arange(1024)
 """Half grey levels of distance."""
 _MIN_STEP, _MAX_STEP = 6, 60
@@ -112,12 +110,11 @@ def _frame(pixels: NDArray[Any]) -> NDArray[Any]:
 def _distance(colours: NDArray[np.uint8], ground: NDArray[np.uint8]) -> NDArray[np.float32]:
     """How far each pixel is from the ground [H, W], in grey levels, from its brightness and its two differences of
     colour."""
-    squares = [
-        table[255 - level :][colours[:, :, channel]]
-        for channel, (table, level) in enumerate(zip(_SQUARES, ground.tolist(), strict=True))
-    ]
-    distance: NDArray[np.float32] = np.sqrt(squares[0] + squares[1] + squares[2])
-    return distance
+    total: NDArray[np.float32] = np.zeros(colours.shape[:2], np.float32)
+    for channel, (level, weight) in enumerate(zip(ground.astype(np.float32), _WEIGHTS, strict=True)):
+        difference = (colours[:, :, channel] - level) * weight
+        total += np.square(difference, out=difference)
+    return np.sqrt(total, out=total)
 
 
 def _otsu(distance: NDArray[np.float32]) -> float:

@@ -10,14 +10,17 @@ from fmnist_ray.errors import ImageRejected
 from fmnist_ray.images.decode import decode_image
 from fmnist_ray.images.encode import encode_png
 
+_LEVEL = 2
+"""Of zlib's: half the time of the usual 6 for 4 % more bytes."""
+
 
 def thumbnail(data: bytes, limits: ImageLimits, *, side: int = 96) -> bytes | None:
     """A PNG of at most `side` x `side` pixels, in colour where the image is, never enlarged; None where nothing
     decodes."""
     try:
-        pixels = decode_image(data, limits, min_side=side)
+        pixels = decode_image(data, limits, min_side=side // 2)  # a JPEG comes with twice that
     except ImageRejected:
         return None
     image = Image.fromarray(pixels)
     image.thumbnail((side, side), Image.Resampling.HAMMING)
-    return encode_png(np.asarray(image))
+    return encode_png(np.asarray(image), level=_LEVEL)

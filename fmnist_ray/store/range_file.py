@@ -37,12 +37,19 @@ class RangeFile(io.RawIOBase):
         self._position = max(0, origin + offset)
         return self._position
 
+    def read(self, size: int | None = -1) -> bytes:
+        """As every raw file has it. `io.RawIOBase` would go by `readinto` and two more copies, which cost a reader of
+        Parquet more than all the rest of its reading."""
+        left = max(0, self._info.size_bytes - self._position)
+        length = left if size is None or size < 0 else min(size, left)
+        if not length:
+            return b""
+        data = self._store.read_range(self._info.key, self._position, length, etag=self._info.etag)
+        self._position += len(data)
+        return data
+
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer).cast("B")
-        length = min(len(view), max(0, self._info.size_bytes - self._position))
-        if not length:
-            return 0
-        data = self._store.read_range(self._info.key, self._position, length, etag=self._info.etag)
+        data = self.read(len(view))
         view[: len(data)] = data
-        self._position += len(data)
         return len(data)
