@@ -27,6 +27,9 @@ class ImageLimits:
     """Largest encoded image, in bytes."""
     max_pixels: int = 50_000_000
     """Largest width x height, in pixels."""
+    max_whole_pixels: int = 16_000_000
+    """Largest width x height that is held whole: larger PNGs are averaged down as they come, larger WebPs, which come
+    in one piece, are rejected. JPEGs are decoded at a scale whatever their size."""
     max_side: int = 20_000
     """Longest width or height, in pixels."""
 

@@ -15,18 +15,18 @@ _MAX_DETAIL = 200
 def decode_image(data: bytes, limits: ImageLimits, *, min_side: int) -> np.ndarray:
     """Pixels uint8, (H, W) where the file is grey and (H, W, 3) RGB where not, upright and on white.
 
-    A JPEG is decoded at the smallest scale whose sides are at least twice `min_side`, the side in pixels that the
-    result is wanted for; other formats come in full. Of an animation it is the first frame.
+    A JPEG, and a PNG of more than `max_whole_pixels`, is decoded at a scale whose sides are at least twice `min_side`,
+    the side in pixels that the result is wanted for; others come in full. Of an animation it is the first frame.
     Raises `ImageRejected`, and nothing else whatever the bytes; only running out of memory is not the image's fault.
     """
     _check_cell(data, limits)
     try:
         if data.startswith(png.MAGIC):
-            return png.read_png(data, limits)
+            return png.read_png(data, limits, min_side=min_side)
         if data.startswith(jpeg.MAGIC):
             return jpeg.read_jpeg(data, limits, min_side=min_side)
         if webp.is_webp(data):
-            return webp.read_webp(data, limits)
+            return webp.read_webp(data, limits, min_side=min_side)
     except (ImageRejected, MemoryError):
         raise
     except Exception as error:  # on broken bytes, codecs raise nearly every built-in exception

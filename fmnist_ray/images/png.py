@@ -15,6 +15,7 @@ from fmnist_ray.config.images import ImageLimits
 from fmnist_ray.errors import ImageRejected
 from fmnist_ray.images.header import check_size
 from fmnist_ray.images.orientation import read_orientation, turn_upright
+from fmnist_ray.images.strips import pixels_of
 from fmnist_ray.images.transparency import flatten_on_white
 from fmnist_ray.schema import Reason
 
@@ -42,8 +43,9 @@ _MODES = {
 """Pillow's mode and raw mode for each bit depth and colour type that PNG allows."""
 
 
-def read_png(data: bytes, limits: ImageLimits) -> np.ndarray:
-    """Pixels uint8 (H, W) or (H, W, 3) of a PNG; of an animated one, the default image."""
+def read_png(data: bytes, limits: ImageLimits, *, min_side: int) -> np.ndarray:
+    """Pixels uint8 (H, W) or (H, W, 3) of a PNG, in full unless it is as large as `strips.pixels_of` says; of an
+    animated one, the default image."""
     chunks = read_chunks(data)
     width, height, bits, colour, compression, filters, interlaced = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
     check_size(width, height, limits)
@@ -52,10 +54,35 @@ def read_png(data: bytes, limits: ImageLimits) -> np.ndarray:
             Reason.UNDECODABLE, f"the PNG has colour type {colour} with {bits} bits, or unknown methods"
         )
     try:
-        pixels = _unfiltered(chunks[b"IDAT"], (width, height), *_MODES[bits, colour], interlaced)
+        image = _unfiltered(chunks[b"IDAT"], (width, height), *_MODES[bits, colour], interlaced)
     except ValueError as error:
         reason = Reason.TRUNCATED if "not enough" in str(error) else Reason.UNDECODABLE
         raise ImageRejected(reason, f"PNG: {error}") from error
+
+    def opaque(part: Image.Image) -> np.ndarray:
+        return _opaque(np.asarray(flatten_on_white(part)), chunks, bits, colour)
+
+    if isinstance(image, np.ndarray):
+        pixels = _opaque(image, chunks, bits, colour)
+    else:
+        pixels = pixels_of(image, limits, opaque, min_side=min_side)
+    return turn_upright(pixels, read_orientation(chunks.get(b"eXIf", b"")))
+
+
+def _unfiltered(
+    data: bytes, size: tuple[int, int], mode: str, raw_mode: str, interlaced: int
+) -> Image.Image | np.ndarray:
+    """What Pillow makes of the image data. Grey pixels of 8 bits, the commonest, are written right into an array,
+    which saves a quarter of the time of an image of 28 x 28."""
+    if mode != raw_mode or mode != "L":
+        return Image.frombytes(mode, size, data, "zip", raw_mode, interlaced)
+    pixels = np.empty(size[::-1], np.uint8)
+    Image.frombuffer(mode, size, pixels, "raw", mode, 0, 1).frombytes(data, "zip", raw_mode, interlaced)
+    return pixels
+
+
+def _opaque(pixels: np.ndarray, chunks: dict[bytes, bytes], bits: int, colour: int) -> np.ndarray:
+    """Pixels uint8 of what Pillow gives for this bit depth and colour type, on white."""
     key = chunks.get(b"tRNS", b"")
     if colour == _PALETTE:
         pixels = _palette_on_white(chunks.get(b"PLTE", b""), key)[pixels]
@@ -64,20 +91,8 @@ def read_png(data: bytes, limits: ImageLimits) -> np.ndarray:
     elif key and colour in (_GREY, _RGB):
         pixels = _whiten_key(pixels, key, bits, colour)
     if pixels.dtype == np.uint16:
-        pixels = ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    elif pixels.dtype == np.bool_:
-        pixels = pixels * np.uint8(255)
-    return turn_upright(pixels, read_orientation(chunks.get(b"eXIf", b"")))
-
-
-def _unfiltered(data: bytes, size: tuple[int, int], mode: str, raw_mode: str, interlaced: int) -> np.ndarray:
-    """What Pillow makes of the image data, opaque. Grey pixels of 8 bits, the commonest, are written right into the
-    array, which saves a quarter of the time of an image of 28 x 28."""
-    if mode != raw_mode or mode != "L":
-        return np.asarray(flatten_on_white(Image.frombytes(mode, size, data, "zip", raw_mode, interlaced)))
-    pixels = np.empty(size[::-1], np.uint8)
-    Image.frombuffer(mode, size, pixels, "raw", mode, 0, 1).frombytes(data, "zip", raw_mode, interlaced)
-    return pixels
+        return ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    return pixels * np.uint8(255) if pixels.dtype == np.bool_ else pixels
 
 
 def read_chunks(data: bytes) -> dict[bytes, bytes]:

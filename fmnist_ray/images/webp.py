@@ -11,6 +11,7 @@ from fmnist_ray.config.images import ImageLimits
 from fmnist_ray.errors import ImageRejected
 from fmnist_ray.images.header import check_size
 from fmnist_ray.images.orientation import read_orientation, turn_upright
+from fmnist_ray.images.strips import pixels_of
 from fmnist_ray.images.transparency import flatten_on_white
 from fmnist_ray.schema import Reason
 
@@ -22,17 +23,27 @@ def is_webp(data: bytes) -> bool:
     return data.startswith(b"RIFF") and data[8:12] == b"WEBP"
 
 
-def read_webp(data: bytes, limits: ImageLimits) -> np.ndarray:
-    """Pixels uint8 (H, W, 3) of a WebP; of an animated one, the first frame."""
+def read_webp(data: bytes, limits: ImageLimits, *, min_side: int) -> np.ndarray:
+    """Pixels uint8 (H, W, 3) of a WebP; of an animated one, the first frame. It can only be decoded whole, at some 16
+    bytes a pixel, so more than `max_whole_pixels` are too many."""
     size_bytes = int.from_bytes(data[4:8], "little") + 8
     if len(data) < max(size_bytes, _HEADER_BYTES):
         raise ImageRejected(Reason.TRUNCATED, f"the WebP has {len(data)} of its {size_bytes} bytes")
-    check_size(*_canvas(data), limits)
+    _check_canvas(*_canvas(data), limits)
     image = WebPImagePlugin.WebPImageFile(BytesIO(data))
-    check_size(*image.size, limits)
+    _check_canvas(*image.size, limits)
     image.load()
     exif: bytes = image.info.get("exif", b"")
-    return turn_upright(np.asarray(flatten_on_white(image)), read_orientation(exif.removeprefix(b"Exif\0\0")))
+    pixels = pixels_of(image, limits, lambda part: np.asarray(flatten_on_white(part)), min_side=min_side)
+    return turn_upright(pixels, read_orientation(exif.removeprefix(b"Exif\0\0")))
+
+
+def _check_canvas(width: int, height: int, limits: ImageLimits) -> None:
+    check_size(width, height, limits)
+    if width * height > limits.max_whole_pixels:
+        raise ImageRejected(
+            Reason.TOO_LARGE, f"{width} x {height} pixels; a WebP may have {limits.max_whole_pixels:,} pixels at most"
+        )
 
 
 def _canvas(data: bytes) -> tuple[int, int]:

@@ -172,6 +172,23 @@ def test_a_jpeg_is_decoded_at_the_smallest_scale_that_serves() -> None:
     assert decode(data, min_side=400).shape == (800, 600, 3)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "LA"])
+def test_a_large_png_comes_in_strips(mode: str) -> None:
+    image = photo(1_900, 1_300)
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    image = image.convert(mode)
+    data = encoded(image, "PNG", compress_level=1)
+    opaque = Image.new("RGBA", image.size, "white")
+    opaque.alpha_composite(image.convert("RGBA"))
+    expected = opaque.convert("L" if mode == "LA" else "RGB")
+    assert np.abs(decode(data).astype(int) - np.asarray(expected)).max() <= 1
+
+    limits = ImageLimits(max_whole_pixels=2_400_000)
+    smaller = decode_image(data, limits, min_side=30)
+    assert smaller.shape[:2] == (91, 62)
+    assert np.abs(smaller.astype(int) - np.asarray(expected.reduce(21))).max() <= 2
+
+
 @pytest.mark.parametrize("format_", ["GIF", "BMP", "TIFF"])
 def test_other_formats_are_unsupported(format_: str) -> None:
     assert reason_of(encoded(photo(), format_)) == "unsupported_format"

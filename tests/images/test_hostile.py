@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 import subprocess
@@ -32,8 +33,8 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def header(width: int, height: int) -> bytes:
-    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+def header(width: int, height: int, *, colour: int = 0) -> bytes:
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0))
 
 
 def zeros(num_mb: int) -> bytes:
@@ -106,8 +107,37 @@ def test_bombs_cost_no_memory(bombs: dict[str, bytes], tmp_path: Path) -> None:
         png(small[0], chunk(b"iCCP", b"name\0\0" + inflating), small[1]),
         png(small[0], chunk(b"IDAT", inflating)),
     ]
-    paths = [tmp_path / str(number) for number in range(len(harmless) + len(bombs))]
-    for path, data in zip(paths, [*harmless, *bombs.values()], strict=True):
+    decoded, peak_mb = classified([*harmless, *bombs.values()], tmp_path)
+    assert decoded == [1] * len(harmless) + [0] * len(bombs)
+    assert peak_mb < 400
+
+
+def test_the_largest_images_stay_within_600_mb(tmp_path: Path) -> None:
+    """The largest that the limits allow, of the kinds that take most memory per pixel."""
+    webp_side = math.isqrt(LIMITS.max_whole_pixels)
+    transparent = Image.new("RGBA", (webp_side, webp_side), (200, 30, 30, 128))
+    largest = [
+        png(header(7_000, 7_000, colour=2), chunk(b"IDAT", zeros(148))),
+        png(header(7_000, 7_000, colour=6), chunk(b"IDAT", zeros(197))),
+        png(header(4_000, 4_000, colour=6), chunk(b"IDAT", zeros(65))),
+        encoded(transparent, "WEBP", lossless=True, quality=0, method=0),
+    ]
+    decoded, peak_mb = classified(largest, tmp_path)
+    assert decoded == [1] * len(largest)
+    assert peak_mb < 600
+
+
+def test_a_webp_that_is_too_large_to_be_held_whole_is_rejected() -> None:
+    data = webp(b"VP8L", b"\x2f" + (4_000 | 4_000 << 14).to_bytes(4, "little") + bytes(20))
+    with pytest.raises(ImageRejected, match="a WebP may have 16,000,000 pixels at most") as caught:
+        decode_image(data, LIMITS, min_side=28)
+    assert caught.value.reason == Reason.TOO_LARGE
+
+
+def classified(cells: list[bytes], folder: Path) -> tuple[list[int], int]:
+    """How many predictions each image gets, in a worker's classifier, and its peak of resident memory in MB."""
+    paths = [folder / str(number) for number in range(len(cells))]
+    for path, data in zip(paths, cells, strict=True):
         path.write_bytes(data)
     program = (
         "import re, sys\n"
@@ -121,8 +151,7 @@ def test_bombs_cost_no_memory(bombs: dict[str, bytes], tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", program, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     *decoded, peak_mb = map(int, done.stdout.split())
-    assert decoded == [1] * len(harmless) + [0] * len(bombs)
-    assert peak_mb < 400
+    return decoded, peak_mb
 
 
 def test_limits_are_the_callers() -> None:
