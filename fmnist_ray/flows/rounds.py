@@ -54,7 +54,8 @@ def complete(
     order = random.Random(plan.plan_id)
     idle_rounds, trouble = 0, ""
     deaths: Counter[str] = Counter()
-    while pending := [shard.id for shard in plan.shards if shard.id not in receipts]:
+    largest_first = sorted(plan.shards, key=lambda shard: -shard.num_rows)  # the last ones make the others wait least
+    while pending := [shard.id for shard in largest_first if shard.id not in receipts]:
         if trouble:
             order.shuffle(pending)
         if idle_rounds == _IDLE_ROUNDS:

@@ -28,7 +28,7 @@ from fmnist_ray.store import open_store
 
 _SAMPLES_PER_KIND = 20
 """Rows of each kind that a run keeps to show; spread over its shards, but at least a few of each."""
-_FEW = 3
+_FEW = 2
 _DEADLY = ImageRejected(Reason.WORKER_DIED, "it ends every process that decodes it")
 
 

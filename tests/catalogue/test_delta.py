@@ -27,6 +27,8 @@ ROW = {
     "label": "Bag",
     "label_id": 8,
     "confidence": 0.5,
+    "cnn_label": "Bag",
+    "cnn_confidence": 0.5,
     "status": "classified",
     "bundle_digest": "d",
 }
