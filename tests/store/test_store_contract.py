@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from collections.abc import Callable
@@ -126,6 +127,15 @@ def test_a_range_file_serves_parquet_and_notices_a_change(store: Store) -> None:
     store.put("t.parquet", b"something else")
     with pytest.raises(ChangedError):
         file.read(["y"])
+
+
+def test_a_range_file_reads_as_every_file_does(store: Store) -> None:
+    store.put("key", b"0123456789")
+    file = RangeFile(store, store.info("key"))
+    assert (file.read(3), file.read(0), file.tell(), file.read(), file.read(5)) == (b"012", b"", 3, b"3456789", b"")
+    assert (file.seek(-4, io.SEEK_END), file.read(99)) == (6, b"6789")
+    buffer = bytearray(b"....")
+    assert (file.seek(8), file.readinto(buffer), bytes(buffer)) == (8, 2, b"89..")
 
 
 def test_local_leaves_no_staging_file_and_hides_one_of_a_crash(tmp_path: Path) -> None:
