@@ -182,6 +182,16 @@ def test_a_working_directory_and_the_package_travel_with_a_job(shell: Shell) -> 
     assert all("py_modules_files" in module for module in modules), "the copy ran, not what is installed"
 
 
+def test_requirements_are_a_file_of_the_working_directory(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "needed.txt").write_text("numpy\n")
+    missing = shell.run("submit", "--requirements", "needed.txt", "data", "fetch")
+    assert (missing.returncode, "no requirements file needed.txt" in missing.stderr) == (2, True)
+    elsewhere = shell.run(
+        "submit", "--working-dir", str(shell.folder), "--requirements", str(tmp_path / "needed.txt"), "data", "fetch"
+    )
+    assert (elsewhere.returncode, "are a file of that folder" in elsewhere.stderr) == (2, True)
+
+
 def test_a_failing_command_ends_as_it_would_here(shell: Shell) -> None:
     command = ["classify", "none.parquet", "--out", "nowhere"]
     here, there = shell.run(*command), shell.run("submit", *command)
