@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 os.environ["RAY_AUTH_MODE"] = "disabled"
 os.environ["FMNIST_RAY_CLUSTER_DIR"] = "/nonexistent/fmnist-ray-cluster"  # a cluster of the developer's is not joined
 

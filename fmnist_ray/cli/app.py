@@ -32,7 +32,12 @@ from fmnist_ray.cli.data import data_app
 from fmnist_ray.cli.review import review_app
 from fmnist_ray.cli.store import store_app
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"max_content_width": 100},
+)
 
 
 @app.callback()

@@ -84,7 +84,7 @@ def diff(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Show what changes from one bundle to another: settings, and with --catalogue the rows that flip."""
+    """Show what changes from one bundle to another: settings, and rows that flip. Rows need --catalogue."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.config.bundles import PairSettings

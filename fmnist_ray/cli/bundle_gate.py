@@ -27,7 +27,7 @@ def promote(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Let an alias mean another bundle, if that one passes the gate; who runs now keeps the bundle it has."""
+    """Let an alias mean another bundle, if that one passes the gate. Who runs now keeps the bundle it has."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.config.bundles import GateLimits, PairSettings

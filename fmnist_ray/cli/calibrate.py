@@ -30,7 +30,7 @@ def calibrate(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Write a bundle with held-out rows, from which confidences, thresholds, label sets and alarms follow."""
+    """Give a bundle held-out rows, for confidences, thresholds, label sets and alarms."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.config.calibrate import CalibrateSettings

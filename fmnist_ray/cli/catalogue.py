@@ -47,7 +47,7 @@ def build(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Write images of another form as a catalogue: Parquet files with product_id, image and, where known, label."""
+    """Write images of another form as a catalogue. In Parquet: product_id, image and, where known, label."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.config.catalogue import BuildSettings
@@ -85,7 +85,7 @@ def check(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Say what a run would see: columns, rows, files, ids, labels, and how a sample of the images decodes."""
+    """Say what a run would see: columns, rows, files, ids, labels, a sample of the images."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.config.classify import ColumnNames
@@ -109,7 +109,7 @@ def doctor(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Say what the photos are like, and what the network will see of them: a page with photos before and after."""
+    """Say what the photos are like, and what the network will see of them. A page shows them before and after."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.config.classify import ColumnNames, parse_names

@@ -91,7 +91,7 @@ def retry(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Do rejects again that may end otherwise now: images that were missing, and rows that ended their worker."""
+    """Do rejects again that may end otherwise now: missing images, dead workers."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.config.classify import parse_share

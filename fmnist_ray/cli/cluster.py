@@ -78,7 +78,7 @@ def status(address: options.Address = None, json_mode: options.Json = False, ver
 
 @cluster_app.command()
 def down(json_mode: options.Json = False, verbose: options.Verbose = False) -> None:
-    """End the cluster that `up` started, with its jobs, and nothing else; no file of it stays."""
+    """End the cluster that `up` started, with its jobs, and nothing else. No file of it stays."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.distributed.local_cluster import end_cluster

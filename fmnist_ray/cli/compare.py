@@ -34,7 +34,7 @@ def compare(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Train published networks and classical models, several seeds each, and compare what they reach and cost."""
+    """Compare what published networks and classical models reach and cost. Each is trained with several seeds."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.config.compare import CompareSettings

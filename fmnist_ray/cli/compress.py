@@ -24,7 +24,7 @@ def compress(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Write a bundle whose network computes in 8 bits on CPUs, calibrated anew (extra: compress)."""
+    """Write a bundle whose network computes in 8 bits on CPUs (extra: compress). It is calibrated anew."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.config.calibrate import CalibrateSettings

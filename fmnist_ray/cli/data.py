@@ -30,7 +30,7 @@ def fetch(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Get the four files of Fashion-MNIST (31 MB), checked by md5, and keep them in the cache."""
+    """Get the files of Fashion-MNIST (31 MB), checked by md5, into the cache."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.flows.fetch import fetch_fashion_mnist
@@ -57,7 +57,7 @@ def describe(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Describe a data set: classes, pixels, a map of features, near duplicates, labels that look wrong."""
+    """Describe a data set: classes, pixels, near duplicates, labels that look wrong. Features are shown as a map."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.config.classify import ColumnNames, parse_names

@@ -24,7 +24,7 @@ def demo(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Get Fashion-MNIST, make a catalogue of its 10,000 test images, classify it on a local Ray, and report."""
+    """Classify the 10,000 test images of Fashion-MNIST on a local Ray, and report. It gets them first."""
     output = Output(json_mode=json_mode)
     started = time.monotonic()
     with failures(output, verbose=verbose):

@@ -22,7 +22,7 @@ def drift(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Compare tonight's classes, confidence, rejects, photos and categories with earlier nights."""
+    """Set a night beside earlier ones: classes, confidence, rejects, photos, categories."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.errors import RefusedError

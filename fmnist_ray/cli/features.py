@@ -39,7 +39,7 @@ def features(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Write the network's features of every product photo of a catalogue, exactly once, for fit-svm."""
+    """Write the network's features of every product photo, exactly once, for fit-svm."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.config.classify import ClassifySettings, ColumnNames, parse_names

@@ -52,7 +52,7 @@ def fit_svm(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Fit an SVM on the features of a bundle's network, and write a bundle that answers with both."""
+    """Fit an SVM on the features of a bundle's network. The bundle that is written answers with both."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.config.svm import FitSettings, SvmSearch, SvmSettings

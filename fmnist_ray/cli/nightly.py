@@ -63,7 +63,7 @@ def nightly(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Classify the catalogue of a date into a folder of its own, compare it with earlier nights, and publish it."""
+    """Classify the catalogue of a date, compare it with earlier nights, and publish it. Each has its folder."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.config.classify import ClassifySettings, ColumnNames, parse_names, parse_share

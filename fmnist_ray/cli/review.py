@@ -24,7 +24,7 @@ def import_(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Take back what people decided, and estimate the run's precision from the rows that were drawn at random."""
+    """Take back what people decided, and estimate the run's precision. Rows that were drawn at random tell it."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.flows.review_import import import_review

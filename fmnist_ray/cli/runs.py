@@ -66,7 +66,7 @@ def gc(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Remove what no commit names: leavings of killed attempts, and of runs that were given up."""
+    """Remove what no commit names: leavings of killed attempts, of runs given up."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.flows.gc import collect_garbage

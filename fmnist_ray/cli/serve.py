@@ -59,7 +59,7 @@ def serve(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Answer over HTTP as the batch run does, with a page to try it, until Ctrl-C or SIGTERM."""
+    """Answer over HTTP as the batch run does, with a page to try it. It ends with Ctrl-C or SIGTERM."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         if new_key is not None:

@@ -32,7 +32,7 @@ def similar(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Find the rows of a catalogue that look most like an image or a row, or all near duplicates."""
+    """Find the rows that look most like an image or a row, or all near duplicates."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         if duplicates == (query is not None):

@@ -24,7 +24,7 @@ def doctor(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Try what a run relies on: reading what was written, conditional writes raced by 16 threads, ranges, clock."""
+    """Try what a run relies on: reads, conditional writes, ranges, the clock. Sixteen threads race for writes."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         from fmnist_ray.flows.store_doctor import examine_store

@@ -35,7 +35,9 @@ def submit(
         ),
     ] = None,
     ship_package: Annotated[bool, typer.Option("--ship-package", help="Copy this fmnist_ray there.")] = False,
-    requirements: Annotated[str | None, typer.Option(help="A requirements file that nodes install with uv.")] = None,
+    requirements: Annotated[
+        str | None, typer.Option(help="A requirements file that nodes install with uv; of --working-dir, if given.")
+    ] = None,
     env: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for the job; the dashboard shows it.")] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the job to its end.")] = True,
     address: options.Address = None,

@@ -59,7 +59,7 @@ def train(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Train a network with Ray Train, on Fashion-MNIST or a labelled catalogue, and write it as a bundle."""
+    """Train a network with Ray Train, on Fashion-MNIST or a labelled catalogue. It is written as a bundle."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
         if list_archs or describe:

@@ -114,6 +114,7 @@ class ServeSettings:
 def is_loopback(host: str) -> bool:
     """Whether `host` is reached from this machine only."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return host == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

@@ -7,7 +7,9 @@ import contextlib
 import logging
 import os
 import shlex
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +29,8 @@ COMMAND = "fmnist_ray_command"
 _END_OF_LOG = ", last available logs"
 """What follows in Ray's message is the log again."""
 _POLL_S = 0.5
+_REQUIREMENTS = "-r ${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}/"
+"""The file is named, not read: packages that are listed travel in an environment variable, and hashes outgrow that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,8 @@ class JobRequest:
     ship_package: bool = False
     """Copy this package to the cluster, for nodes that lack it or have another state of it."""
     requirements: str | None = None
-    """A requirements file that every node installs with uv before it works on the job."""
+    """A requirements file that every node installs with uv before it works on the job; one of `working_dir`, if that is
+    given. Nodes have virtualenv, which comes with ray[default], and pip or uv."""
     environment: Mapping[str, str] | None = None
     """Environment variables of the job. The dashboard shows them: no secrets."""
 
@@ -88,12 +93,13 @@ class Jobs:
                 if known.status not in (JobStatus.FAILED, JobStatus.STOPPED):
                     return request.job_id
                 self._client.delete_job(request.job_id)
-            job_id: str = self._client.submit_job(
-                entrypoint=self._entrypoint(request.arguments, request.working_dir),
-                submission_id=request.job_id,
-                runtime_env=_runtime_env(request),
-                metadata={COMMAND: shlex.join(request.arguments)},
-            )
+            with _runtime_env(request) as runtime_env:
+                job_id: str = self._client.submit_job(
+                    entrypoint=self._entrypoint(request.arguments, request.working_dir),
+                    submission_id=request.job_id,
+                    runtime_env=runtime_env,
+                    metadata={COMMAND: shlex.join(request.arguments)},
+                )
             return job_id
 
     def follow(self, job_id: str, on_lines: Callable[[str], None]) -> JobOutcome:
@@ -133,17 +139,31 @@ class Jobs:
         return command if working_dir else f"cd {shlex.quote(os.getcwd())} && {command}"
 
 
-def _runtime_env(request: JobRequest) -> dict[str, Any]:
+@contextlib.contextmanager
+def _runtime_env(request: JobRequest) -> Iterator[dict[str, Any]]:
+    """What Ray prepares on each node; the folders that it names are there within the context."""
     environment: dict[str, Any] = {}
-    if request.working_dir:
-        environment["working_dir"] = request.working_dir
-    if request.ship_package:
-        environment["py_modules"] = [str(Path(fmnist_ray.__file__).parent)]
-    if request.requirements:
-        environment["uv"] = request.requirements
-    if request.environment:
-        environment["env_vars"] = dict(request.environment)
-    return environment
+    with tempfile.TemporaryDirectory() as alone:
+        if request.working_dir:
+            environment["working_dir"] = request.working_dir
+        if request.requirements:
+            file = Path(request.requirements).resolve()
+            folder = Path(request.working_dir or file.parent).resolve()
+            if not file.is_file():
+                raise InputError(f"There is no requirements file {request.requirements}.")
+            if not file.is_relative_to(folder):
+                raise InputError(
+                    f"{file} is not in {folder}: with --working-dir, requirements are a file of that folder."
+                )
+            if not request.working_dir:
+                environment["working_dir"] = alone
+                shutil.copy(file, alone)
+            environment["uv"] = [_REQUIREMENTS + file.relative_to(folder).as_posix()]
+        if request.ship_package:
+            environment["py_modules"] = [str(Path(fmnist_ray.__file__).parent)]
+        if request.environment:
+            environment["env_vars"] = dict(request.environment)
+        yield environment
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """A cluster of several nodes on this machine: started and ended.
 
-Its nodes are separate raylets, each in a session (in the sense of setsid) of its own. Ending it ends the processes of
-those sessions and what they started, and no other Ray of this machine, which `ray stop` would.
+Its nodes are separate raylets on loopback, each in a session (in the sense of setsid) of its own. Ending it ends the
+processes of those sessions and what they started, and no other Ray of this machine, which `ray stop` would.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ _DASHBOARD_TIMEOUT_S = 240
 _END_TIMEOUT_S = 3
 """For ending by itself. Ray gives a job as long; its GCS, which has nothing to save, takes longer than anyone waits."""
 _KILL_TIMEOUT_S = 10
+_ADDRESS = "127.0.0.1"
+"""Of every node: only then does nothing of Ray listen on another one."""
 _FIRST_SERVICE_PORT = 20_000
 """Below are the ports that Ray gives to workers."""
 
@@ -56,15 +58,15 @@ def start_cluster(settings: ClusterSettings) -> LocalCluster:
 def _start(settings: ClusterSettings) -> LocalCluster:
     gcs_port, client_port = _free_port(), _free_port()
     cluster = LocalCluster(
-        address=f"{_node_address(0)}:{gcs_port}",
-        dashboard_url=f"http://127.0.0.1:{settings.dashboard_port or _free_port()}",
+        address=f"{_ADDRESS}:{gcs_port}",
+        dashboard_url=f"http://{_ADDRESS}:{settings.dashboard_port or _free_port()}",
         token=_token(),
         ray_folder=tempfile.mkdtemp(prefix="fmnist-ray-c-", dir="/tmp"),
         sessions=(),
     )
     head = [
         "--head", f"--port={gcs_port}", f"--ray-client-server-port={client_port}", "--num-cpus=0", "--num-gpus=0",
-        "--dashboard-host=127.0.0.1", f"--dashboard-port={cluster.dashboard_url.rpartition(':')[2]}",
+        f"--dashboard-host={_ADDRESS}", f"--dashboard-port={cluster.dashboard_url.rpartition(':')[2]}",
         f"--temp-dir={cluster.ray_folder}",
     ]  # fmt: skip
     try:
@@ -109,11 +111,10 @@ def _start_node(cluster: LocalCluster, number: int, options: list[str], *, gpus:
         "TMPDIR": cluster.ray_folder,
         "RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(_DASHBOARD_TIMEOUT_S),
     }
-    for name in ("RAY_ADDRESS", "RAY_metrics_report_interval_ms"):  # for drivers
-        environment.pop(name, None)
+    environment.pop("RAY_ADDRESS", None)
     command = [
-        sys.executable, "-m", "ray.scripts.scripts", "start", *options,
-        f"--node-ip-address={_node_address(number)}", f"--node-name={f'worker-{number}' if number else 'head'}",
+        sys.executable, "-m", "fmnist_ray.distributed.start_node", "start", *options,
+        f"--node-ip-address={_ADDRESS}", f"--node-name={f'worker-{number}' if number else 'head'}",
         "--dashboard-agent-listen-port=0", f"--object-store-memory={_OBJECT_STORE_BYTES}", "--disable-usage-stats",
         "--log-style=record", "--log-color=false",
     ]  # fmt: skip
@@ -146,12 +147,6 @@ def _worker_options(cluster: LocalCluster, settings: ClusterSettings) -> list[st
     return options
 
 
-def _node_address(number: int) -> str:
-    """A loopback address of its own for each node where the system has more than one; Ray takes 127.0.0.1 for the
-    machine's outer address."""
-    return f"127.0.0.{number + 2}" if sys.platform == "linux" else "127.0.0.1"
-
-
 def _token() -> str:
     """The user's own token, or the one that `distributed/__init__.py` made up."""
     if token := os.environ.get("RAY_AUTH_TOKEN"):
@@ -167,7 +162,7 @@ def _free_port() -> int:
     """A port that nobody listens on, above those that Ray gives to workers."""
     while True:
         with socket.socket() as probe:
-            probe.bind(("", 0))
+            probe.bind((_ADDRESS, 0))
             port: int = probe.getsockname()[1]
         if port >= _FIRST_SERVICE_PORT:
             return port

@@ -12,10 +12,11 @@ from typing import Any
 import ray
 import ray.train
 from ray.exceptions import RayError
-from ray.train.torch import TorchConfig, TorchTrainer, get_device
+from ray.train.torch import TorchTrainer, get_device
 from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from fmnist_ray.distributed.process_group import NodeNetworkConfig
 from fmnist_ray.distributed.run_metrics import TrainingMetrics
 from fmnist_ray.distributed.stream import StreamBatches, stream_dataset
 from fmnist_ray.errors import ClusterError, FmnistRayError, SettingError, WorkerDiedError
@@ -71,7 +72,7 @@ def train_on_ray(job: TrainingJob, place: TrainingPlace, report: Report) -> Trai
         _train_worker,
         train_loop_config={"job": ray.put(job), "progress": progress},
         datasets={_STREAM: stream_dataset(job.train)} if isinstance(job.train, StreamedImages) else None,
-        torch_config=TorchConfig(timeout_s=_COLLECTIVE_TIMEOUT_S),
+        torch_config=NodeNetworkConfig(timeout_s=_COLLECTIVE_TIMEOUT_S),
         scaling_config=ray.train.ScalingConfig(
             num_workers=_num_workers(place),
             use_gpu=place.gpu,
@@ -140,10 +141,11 @@ def _num_workers(place: TrainingPlace) -> Any:
 
 
 def _failure_config(place: TrainingPlace) -> ray.train.FailureConfig:
-    """Restarts of workers as asked; two of the controller, whose default is to try a hopeless start for ever."""
+    """Restarts of workers as asked, and as many of the controller, which after the loss of a node may ask in vain for a
+    worker there; its default is to try a hopeless start for ever."""
     return ray.train.FailureConfig(
         max_failures=place.max_failures,
-        controller_failure_limit=2,  # type: ignore[call-arg]  # Ray's types are of Train V1
+        controller_failure_limit=place.max_failures,  # type: ignore[call-arg]  # Ray's types are of Train V1
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fmnist_ray import __version__
 from fmnist_ray.bundle.card import model_card
 from fmnist_ray.bundle.decisions import heldout_files
 from fmnist_ray.bundle.format import (
@@ -205,6 +206,7 @@ def _provenance(
         "epochs": ", ".join(str(len(record["history"])) for record in records),
         "kept_epoch": ", ".join(map(str, _kept_epochs(states))),
         "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in ("fmnist-ray", "torch", "ray")},
+        "fmnist-ray": __version__,
+        **{name: importlib.metadata.version(name) for name in ("torch", "ray")},
         "settings": settings.to_dict(),
     }

@@ -38,7 +38,7 @@ from fmnist_ray.flows.shard import ShardOutcome, WorkerSettings
 SLEEP_S = 1.0
 SHARDS_PER_WORKER = 5
 SHARDS_AT_THE_LIMIT = 4_000
-REPEATS = 2
+REPEATS = 3
 SIMULATED_WORKERS = (1, 10, 50, 100, 200)
 PROCESSES = 4
 

@@ -1,5 +1,5 @@
 """A head and two worker nodes with addresses of their own, an S3 server outside of them, and a worker node that is lost
-in the middle of a features job, of a search for an SVM, and of a night."""
+in the middle of a training, of a features job, of a search for an SVM, and of a night."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 COPIES = 12
 NUM_ROWS = COPIES * 1_000
 DATE = "2026-11-20"
+EPOCHS = 60
 
 
 @dataclass(frozen=True)
@@ -71,16 +72,24 @@ class Place:
             env=self.nodes.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
-    def ended(self, job: subprocess.Popen[str]) -> dict[str, Any]:
-        """The job's own JSON object, once it has ended well."""
+    def log(self, job: subprocess.Popen[str]) -> list[str]:
+        """The job's lines, once it has ended well."""
         output, _ = job.communicate(timeout=600)
         assert job.returncode == 0, output
         assert "succeeded" in output
-        value: dict[str, Any] = json.loads([line for line in output.splitlines() if line.startswith("{")][-1])
-        return value
+        return output.splitlines()
+
+    def ended(self, job: subprocess.Popen[str]) -> dict[str, Any]:
+        """The job's own JSON object, once it has ended well."""
+        return last_object(self.log(job))
 
     def keys(self, place: str, under: str) -> list[str]:
         return [info.key for info in open_store(f"{self.bucket}/{place}").list(under)]
+
+
+def last_object(lines: list[str]) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads([line for line in lines if line.startswith("{")][-1])
+    return value
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +112,24 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, row_group_size=500)
         open_store(f"{place.bucket}/catalogue/{DATE}").put("photos.parquet", sink.getvalue().to_pybytes())
+        open_store(f"{place.bucket}/sample").put("sample.parquet", sample_catalogue_path().read_bytes())
         yield place
+
+
+def test_training_goes_on_with_the_node_that_is_left(place: Place) -> None:
+    _, lost = place.both_workers()
+    job = place.job(
+        "train.py", "--data", f"{place.bucket}/sample", "--arch", "ann", "--epochs", str(EPOCHS), "--workers", "2",
+        "--min-workers", "1", "--track", "none", "--out", f"{place.bucket}/bundle",
+    )  # fmt: skip
+    place.wait_until(lambda: sum(key.endswith("state.safetensors") for key in place.keys("bundle-training", "")) >= 2)
+    assert lost.works()
+    place.nodes.lose(lost)
+    lines = place.log(job)
+    epochs = [line.split("/")[0].removeprefix("epoch ") for line in lines if line.startswith("epoch ")]
+    assert epochs.count("1") == 1, "it goes on from a checkpoint"
+    assert set(epochs) == {str(epoch) for epoch in range(1, EPOCHS + 1)}
+    assert load_bundle(f"{place.bucket}/bundle").digest == last_object(lines)["bundle_digest"]
 
 
 def test_features_and_the_svm_on_them_survive_a_node_each(place: Place) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from fmnist_ray.config.serve import is_loopback
 from fmnist_ray.config.train import TrainingSource, TrainSettings
 from fmnist_ray.datasets.shipped import sample_catalogue_path
+from fmnist_ray.distributed.ports import listening_ports
+from fmnist_ray.distributed.process_group import INTERFACE_VARIABLE, choose_interface, interface_of
 from fmnist_ray.distributed.session import connect
 from fmnist_ray.distributed.train import TrainingPlace, train_on_ray
 from fmnist_ray.errors import ClusterError, DivergedError
@@ -47,6 +52,23 @@ def job(settings: TrainSettings = SETTINGS) -> TrainingJob:
 def cluster() -> Iterator[None]:
     with connect(num_cpus=2):
         yield
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_ray_of_this_command_listens_on_loopback_alone() -> None:
+    found = {host for host, _ in listening_ports()}
+    assert "127.0.0.1" in found
+    assert all(is_loopback(host) for host in found), found
+
+
+def test_gloo_is_told_the_interface_of_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(INTERFACE_VARIABLE, raising=False)
+    choose_interface()
+    assert os.environ[INTERFACE_VARIABLE] == interface_of("127.0.0.1")
+    monkeypatch.setenv(INTERFACE_VARIABLE, "of the user")
+    choose_interface()
+    assert os.environ[INTERFACE_VARIABLE] == "of the user"
+    assert interface_of("203.0.113.7") is None
 
 
 @pytest.mark.long

@@ -23,7 +23,7 @@ from fmnist_ray.distributed.local_record import LocalCluster
 
 GCS_PORT, DASHBOARD_PORT, CLIENT_PORT, AGENT_PORT = 26379, 28265, 20001, 25365
 _NET = "10.88.0"
-_BRIDGE = "fmnistbr0"
+_BRIDGE, _LINK, _NAMESPACE = "fmnistbr0", "fmnistve", "fmnist-"
 _IDLE = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
 
@@ -57,6 +57,14 @@ class Node:
             time.sleep(0.05)
         self.started.wait()
 
+    def listens_at(self) -> list[tuple[str, int]]:
+        """Address and port of everything that listens in the node's own network; "*" is every address."""
+        listed = _ip("netns", "exec", _namespace(self.address), "ss", "-Hltn")
+        pairs = (line.split()[3].rpartition(":") for line in listed.splitlines())
+        return [
+            (host.strip("[]").removeprefix("::ffff:").replace("0.0.0.0", "*"), int(port)) for host, _, port in pairs
+        ]
+
     def works(self) -> bool:
         """Whether a process of it has a task or an actor."""
         for process in self.processes():
@@ -89,9 +97,7 @@ class RayNodes:
         """Of the nodes, and of who submits to them."""
         mine = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "AWS_"))}
         ray = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, "RAY_USAGE_STATS_ENABLED": "0"}
-        # In every namespace this machine's name means loopback, which is where gloo would listen.
-        gloo = {"GLOO_SOCKET_IFNAME": "eth0"} if self.apart else {}
-        return {**mine, **ray, **gloo, **self._environment, "TMPDIR": self._folder, "OMP_NUM_THREADS": "1"}
+        return {**mine, **ray, **self._environment, "TMPDIR": self._folder, "OMP_NUM_THREADS": "1"}
 
     def start_head(self) -> None:
         """Start the head, which does no work, and wait until its job server answers."""
@@ -160,17 +166,26 @@ def network() -> Iterator[None]:
     if not can_make_namespaces():
         yield
         return
+    _clear_network()
     _ip("link", "add", _BRIDGE, "type", "bridge")
     try:
         _ip("addr", "add", f"{_NET}.1/24", "dev", _BRIDGE)
         _ip("link", "set", _BRIDGE, "up")
         yield
     finally:
-        for line in _ip("netns", "list").splitlines():
-            name = line.split()[0]
-            if name.startswith("fmnist-"):
-                _ip("netns", "del", name)
-        _ip("link", "del", _BRIDGE)
+        _clear_network()
+
+
+def _clear_network() -> None:
+    """Also of a test that was killed. Links go first: those of a namespace outlive its name for a while."""
+    for line in _ip("-o", "link", "show").splitlines():
+        name = line.split()[1].rstrip(":").partition("@")[0]
+        if name == _BRIDGE or name.startswith(_LINK):
+            _ip("link", "del", name)
+    for line in _ip("netns", "list").splitlines():
+        name = line.split()[0]
+        if name.startswith(_NAMESPACE):
+            _ip("netns", "del", name)
 
 
 @contextlib.contextmanager
@@ -194,11 +209,11 @@ def _make_namespace(address: str) -> None:
 
 
 def _namespace(address: str) -> str:
-    return f"fmnist-{address.rpartition('.')[2]}"
+    return f"{_NAMESPACE}{address.rpartition('.')[2]}"
 
 
 def _link(address: str) -> str:
-    return f"fmnist{address.rpartition('.')[2]}"
+    return f"{_LINK}{address.rpartition('.')[2]}"
 
 
 def _ip(*arguments: str) -> str:
