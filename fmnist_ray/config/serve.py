@@ -67,6 +67,8 @@ class ServeSettings:
     """What holds of the decisions, as in a batch run. A bundle that can't keep it is refused."""
     image_prefixes: tuple[str, ...] = ()
     """Places below which images may lie that requests name, on S3 or disk. Empty: requests must hold their images."""
+    features_uri: str | None = None
+    """The --out of a features run with this bundle, for requests that ask which of its rows look like an image."""
     host: str = "127.0.0.1"
     """The address to listen on. Any but this machine's own (127.0.0.1, ::1) needs `keys_path`."""
     port: int = 8000

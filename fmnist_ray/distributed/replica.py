@@ -16,6 +16,7 @@ from fmnist_ray.endpoint.app import build_app
 from fmnist_ray.endpoint.keys import Keys
 from fmnist_ray.endpoint.model import Model, loader
 from fmnist_ray.endpoint.service import Service
+from fmnist_ray.endpoint.similar import SimilarRows
 from fmnist_ray.errors import FmnistRayError
 
 _LOG = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Replica:
             keys=keys,
             explain=ask_through(explainer),
             image_prefixes=settings.image_prefixes,
+            similar=SimilarRows(settings.features_uri, model, threads=threads) if settings.features_uri else None,
             replica=replica,
             announce=self._announce,
         )
