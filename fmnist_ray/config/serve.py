@@ -40,6 +40,8 @@ class RequestLimits:
     """Explanations that a replica has asked for and waits for; beyond it requests are answered 503."""
     explain_timeout_s: float = 50.0
     """Seconds within which an image must be explained, else 503. The first one starts the process that explains."""
+    max_features_bytes: int = 1_000_000_000
+    """Features that a replica holds in memory, with the names of their products; a larger table is read each time."""
     image: ImageLimits = field(default_factory=ImageLimits)
     """What is decoded at all."""
 

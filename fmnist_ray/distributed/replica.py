@@ -52,6 +52,9 @@ class Replica:
         ).remote()
         self._seen, chosen = ray.get(self._choice.latest.remote())
         model = Model(chosen or settings.bundle, loader(settings, threads=threads))
+        similar = None
+        if settings.features_uri is not None:
+            similar = SimilarRows(settings.features_uri, model, settings.limits, threads=threads)
         replica = serve.get_replica_context().replica_id.unique_id
         self._service = Service(
             model,
@@ -59,7 +62,7 @@ class Replica:
             keys=keys,
             explain=ask_through(explainer),
             image_prefixes=settings.image_prefixes,
-            similar=SimilarRows(settings.features_uri, model, threads=threads) if settings.features_uri else None,
+            similar=similar,
             replica=replica,
             announce=self._announce,
         )

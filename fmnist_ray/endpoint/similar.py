@@ -8,6 +8,7 @@ from typing import Any
 
 from fmnist_ray.catalogue.feature_rows import open_features
 from fmnist_ray.catalogue.feature_search import PRODUCT, search
+from fmnist_ray.config.serve import RequestLimits
 from fmnist_ray.endpoint.model import Model
 from fmnist_ray.endpoint.naming import Image
 from fmnist_ray.endpoint.problems import Problem
@@ -33,11 +34,12 @@ class SimilarRows:
     Raises as `open_features` does: `IncompleteError`, `SettingError`, `ParityError`.
     """
 
-    def __init__(self, uri: str, model: Model, *, threads: int) -> None:
+    def __init__(self, uri: str, model: Model, limits: RequestLimits, *, threads: int) -> None:
         self._model = model
         self._threads = threads
         self._digest = model.classifier.digest
         self._table = open_features(uri, bundle_digest=self._digest)
+        self._table.keep(PRODUCT, max_bytes=limits.max_features_bytes)
 
     def answer(self, images: list[Image]) -> Sequence[Neighbours | Reject]:
         """The neighbours of each image, or why it has none. `Problem` once another bundle has taken over."""

@@ -92,7 +92,7 @@ def verdict(against: dict[str, Any]) -> str:
     """Whether an SVM is better than softmax by more than the choice of test images explains."""
     if against["difference_low"] > 0:
         return "better"
-    return "worse" if against["difference_high"] < 0 else "the same"
+    return "worse" if against["difference_high"] < 0 else "undecided"
 
 
 def _cells(against: dict[str, Any]) -> tuple[str, str]:

@@ -42,13 +42,16 @@ def run_app(
         return await asyncio.to_thread(explanations.answer, question)
 
     model = Model(bundle, loader(settings, threads=1))
+    similar = None
+    if settings.features_uri is not None:
+        similar = SimilarRows(settings.features_uri, model, settings.limits, threads=1)
     service = Service(
         model,
         limits=settings.limits,
         keys=keys,
         explain=explain,
         image_prefixes=settings.image_prefixes,
-        similar=SimilarRows(settings.features_uri, model, threads=1) if settings.features_uri else None,
+        similar=similar,
     )
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

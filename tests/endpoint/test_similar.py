@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from fmnist_ray.cli.app import app
 from fmnist_ray.client import Client
-from fmnist_ray.config.serve import ServeSettings
+from fmnist_ray.config.serve import RequestLimits, ServeSettings
 from fmnist_ray.endpoint.keys import add_key, read_keys
 from fmnist_ray.endpoint.model import Model, loader
 from fmnist_ray.endpoint.similar import SimilarRows
@@ -81,7 +81,7 @@ def test_without_features_and_with_those_of_another_bundle(
     assert (answer.status, answer.json()["type"]) == (404, "urn:fmnist-ray:no-features")
     model = Model(other_bundle, loader(ServeSettings(bundle=other_bundle), threads=1))
     with pytest.raises(ParityError, match="holds features of bundle"):
-        SimilarRows(features, model, threads=1)
+        SimilarRows(features, model, RequestLimits(), threads=1)
     key = add_key(str(tmp_path / "keys"), "boss", "admin")
     with serve(features_uri=features, keys=read_keys(str(tmp_path / "keys"))) as guarded:
         with Client(guarded, key=key, retries=0) as client:
@@ -94,10 +94,17 @@ def test_without_features_and_with_those_of_another_bundle(
         assert ask(guarded, json={"images": [""]}).status == 401
 
 
-def test_a_table_that_is_gone(serve: Any, features: str, sample: list[bytes], tmp_path: Path) -> None:
+def test_a_table_in_memory_and_one_that_is_gone(serve: Any, features: str, sample: list[bytes], tmp_path: Path) -> None:
     copy = tmp_path / "features"
-    shutil.copytree(features, copy)
-    with serve(features_uri=str(copy)) as address, Client(address, retries=0) as client:
-        shutil.rmtree(copy / "data")
-        with pytest.raises(WorldError, match="can't be read; the endpoint's log says why"):
-            client.similar(sample[5])
+    num_bytes = 1_000 * 80 * 4
+    for held in (num_bytes, num_bytes - 1):
+        shutil.copytree(features, copy)
+        limits = RequestLimits(max_features_bytes=held)
+        with serve(features_uri=str(copy), limits=limits) as address, Client(address, retries=0) as client:
+            before = client.similar(sample[5])
+            shutil.rmtree(copy)
+            if held == num_bytes:
+                assert client.similar(sample[5]) == before
+            else:
+                with pytest.raises(WorldError, match="can't be read; the endpoint's log says why"):
+                    client.similar(sample[5])
