@@ -54,6 +54,20 @@ class Prediction:
     detail: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimilarProduct:
+    """A row of the catalogue that looks like an image."""
+
+    product_id: str | None
+    input_file: str
+    input_row: int
+    """Of that file, from 0."""
+    label: str | None
+    """In the catalogue, where it has one."""
+    similarity: float
+    """The cosine of the two images' features, 1 at most."""
+
+
 class Client:
     """Talks to the endpoint at `url`, with `key` where it needs one (default: FMNIST_RAY_KEY).
 
@@ -99,6 +113,14 @@ class Client:
         wanted = urlencode({"method": method, **({} if label is None else {"label": label})})
         headers = {"Content-Type": "application/octet-stream"}
         return self._ask("POST", f"/v1/explain?{wanted}", body=image, headers=headers).data
+
+    def similar(self, image: bytes | str, *, rows: int = 10) -> list[SimilarProduct]:
+        """The catalogue rows most like an image, the nearest first, of an endpoint that was started with `--features`.
+        Raises as `classify` does, and `InputError` for an image that can't be used."""
+        [result] = self._ask("POST", f"/v1/similar?rows={rows}", **_content([image])).json()["results"]
+        if error := result.get("error"):
+            raise InputError(f"The image can't be used: {error['reason']}, {error['detail']}.")
+        return [SimilarProduct(**found) for found in result["similar"]]
 
     def bundle(self) -> dict[str, Any]:
         """The model that answers: digest, labels, metrics, limits."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from fmnist_ray.bundle.format import CARD, GOLDEN, GRAPH, HELDOUT, HISTORY, NOVELTY, SPEC, SVM, WEIGHTS, BundleSpec
 
-_APART = ("command", "settings", "svm", "calibration", "compressed")
+_APART = ("command", "settings", "svm", "calibration", "compressed", "pruned")
 """Facts that have a place of their own."""
 
 
@@ -38,6 +38,7 @@ def model_card(spec: BundleSpec, files: Collection[str]) -> bytes:
         f"({spec.temperature:.4f}); test images were scored once, at the end.",
         "",
         *_heads(spec),
+        *(_table("pruned from another bundle, then trained on", facts["pruned"]) if "pruned" in facts else []),
         *(_table("calibrated anew", facts["calibration"]) if "calibration" in facts else []),
         *(_table("compressed", facts["compressed"]) if "compressed" in facts else []),
         "## Limits",

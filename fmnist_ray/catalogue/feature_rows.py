@@ -42,6 +42,8 @@ class FeatureRows:
         self._plan_id = commit.plan_id
         self._files = [file for file in commit.files if file.table == "features"]
         ends = np.cumsum([0, *(file.num_rows for file in self._files)])
+        self._kept_features: dict[int, NDArray[np.float32]] = {}
+        self._kept_columns: dict[int, pa.Table] = {}
         self.spans = [slice(int(start), int(end)) for start, end in zip(ends[:-1], ends[1:], strict=True)]
         """Row numbers of each file."""
 
@@ -77,7 +79,16 @@ class FeatureRows:
 
     def features(self, number: int) -> NDArray[np.float32]:
         """The features [n, width] of a file alone. Safe to call from several threads; raises as `read`."""
+        if number in self._kept_features:
+            return self._kept_features[number]
         return self._checked(number, _matrix(self._read(number, ["features"]).column("features")))
+
+    def keep(self, columns: Sequence[str], *, max_bytes: int) -> None:
+        """Hold the features, and these columns, in memory from now on, unless the features are larger."""
+        width = self.features(0).shape[1] if self.spans else 0
+        if self.num_rows * width * np.dtype(np.float32).itemsize <= max_bytes:
+            self._kept_features = {number: self.features(number) for number in self._numbers}
+            self._kept_columns = {number: self._read(number, columns) for number in self._numbers}
 
     def find(self, catalogue_row: int) -> int | None:
         """The number of the row that is `catalogue_row` of the catalogue, counted over all of its files; None where the
@@ -138,6 +149,8 @@ class FeatureRows:
         return range(len(self._files))
 
     def _read(self, number: int, columns: Sequence[str]) -> pa.Table:
+        if number in self._kept_columns and set(columns) <= set(self._kept_columns[number].column_names):
+            return self._kept_columns[number].select(list(columns))
         key = self._files[number].key
         try:
             file = pq.ParquetFile(pa.BufferReader(self._store.get(key)))

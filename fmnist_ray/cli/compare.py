@@ -11,8 +11,7 @@ from fmnist_ray.cli import options
 from fmnist_ray.cli.console import Output, failures
 
 if TYPE_CHECKING:
-    from fmnist_ray.flows.compare import Execute
-    from fmnist_ray.flows.compare_rows import CompareRun
+    from fmnist_ray.flows.compare import Execute, Run
 
 EPILOG = (
     "Example: fmnist-ray compare --out leaderboard --only ann --only lr --epochs 1 --subset 2000 for a quick look; "
@@ -23,7 +22,9 @@ EPILOG = (
 def compare(
     out: Annotated[str, typer.Option(help="Where each run's result and the table go.")],
     study: Annotated[str, typer.Option(help="leaderboard, optimisers, batches or heads.")] = "leaderboard",
-    only: Annotated[list[str] | None, typer.Option(help="A row of the study; again for more. Default: all.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A row of the study, of heads a network; again for more. Default: all.")
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Runs of each row.")] = 2,
     epochs: Annotated[int | None, typer.Option(help="Instead of those of the recipes.")] = None,
     subset: Annotated[int | None, typer.Option(help="Training images to use. Default: all.")] = None,
@@ -46,27 +47,14 @@ def compare(
         )
         execute = run_here if cpus is None else _on_ray(address, cpus)
         summary = compare_models(settings, execute=execute, told=output.note)
-        rows = [
-            (
-                row["name"],
-                "" if row["reported"] is None else f"{row['reported']:.2%}",
-                f"{row['test_accuracy']:.2%}",
-                row["num_seeds"],
-                "" if row["num_parameters"] is None else f"{row['num_parameters']:,}",
-                f"{row['fit_s']:.0f}",
-                f"{row['images_per_s']:,.0f}",
-            )
-            for row in summary.report.rows
-        ]
-        columns = ("model", "reported", "ours", "seeds", "parameters", "core-seconds", "images/s and core")
-        output.table(f"Study {study}", columns, rows)
+        output.table(f"Study {study}", summary.report.columns, summary.report.table())
         output.note(f"Report: {summary.report_uri}")
         done = {"report_uri": summary.report_uri, "num_done_before": summary.num_done_before}
         output.result({**summary.report.content, **done})
 
 
 def _on_ray(address: str | None, cpus: int) -> Execute:
-    def execute(runs: Sequence[CompareRun]) -> Iterator[tuple[CompareRun, dict[str, Any]]]:
+    def execute(runs: Sequence[Run]) -> Iterator[tuple[Run, dict[str, Any]]]:
         from fmnist_ray.distributed.compare import runs_on_ray
         from fmnist_ray.distributed.session import connect
 

@@ -12,11 +12,17 @@ import typer
 
 from fmnist_ray.cli import options
 from fmnist_ray.cli.console import Output, failures
+from fmnist_ray.errors import SettingError
 
 
 def compress(
     name: Annotated[str, typer.Argument(help="The bundle to compress.")],
     out: Annotated[str, typer.Option(help="Where the compressed bundle goes.")],
+    prune: Annotated[
+        float | None,
+        typer.Option(help="Instead of 8 bits: share of the channels in residual blocks to take out; then train on."),
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="With --prune: passes over the bundle's own training images.")] = 16,
     catalogue: options.UnseenCatalogue = None,
     image_column: options.UnseenImageColumn = "image",
     label_column: options.LabelColumn = None,
@@ -24,21 +30,30 @@ def compress(
     json_mode: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Write a bundle whose network computes in 8 bits on CPUs (extra: compress). It is calibrated anew."""
+    """Write a faster bundle: in 8 bits on CPUs (extra: compress), or pruned. It is calibrated anew."""
     output = Output(json_mode=json_mode)
     with failures(output, verbose=verbose):
-        from fmnist_ray.config.calibrate import CalibrateSettings
         from fmnist_ray.config.classify import ColumnNames
-        from fmnist_ray.flows.compress import compress as compress_bundle
 
-        settings = CalibrateSettings(
-            bundle=name,
-            out_uri=out,
-            catalogue_uri=catalogue,
-            columns=ColumnNames(image=image_column, label=label_column),
-            replace=replace,
-        )
-        outcome = compress_bundle(settings, command=shlex.join([PurePath(sys.argv[0]).name, *sys.argv[1:]]))
+        command = shlex.join([PurePath(sys.argv[0]).name, *sys.argv[1:]])
+        columns = ColumnNames(image=image_column, label=label_column)
+        if prune is None:
+            from fmnist_ray.config.calibrate import CalibrateSettings
+            from fmnist_ray.flows.compress import compress as compress_bundle
+
+            settings = CalibrateSettings(
+                bundle=name, out_uri=out, catalogue_uri=catalogue, columns=columns, replace=replace
+            )
+            outcome = compress_bundle(settings, command=command)
+        else:
+            if catalogue is not None or columns != ColumnNames():
+                raise SettingError("A pruned network is trained on with its own images: leave out --catalogue.")
+            from fmnist_ray.cli.train import epoch_line
+            from fmnist_ray.config.prune import PruneSettings
+            from fmnist_ray.flows.prune import prune as prune_bundle
+
+            wanted = PruneSettings(bundle=name, out_uri=out, share=prune, epochs=epochs, replace=replace)
+            outcome = prune_bundle(wanted, command=command, report=lambda epoch: output.note(epoch_line(epoch)))
         sides = (outcome.before, outcome.after)
         rows = [
             ("graph bytes", *(f"{side.graph_bytes:,}" for side in sides)),

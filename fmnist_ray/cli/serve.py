@@ -28,6 +28,9 @@ EPILOG = (
 Images = Annotated[
     str, typer.Option("--images", help="Where images may lie that requests name, by commas. Default: nowhere.")
 ]
+Features = Annotated[
+    str | None, typer.Option("--features", help="The --out of a fmnist-ray features, for POST /v1/similar.")
+]
 Watch = Annotated[
     float | None,
     typer.Option("--watch", help="Seconds after which to look whether another bundle is at --bundle, to take it over."),
@@ -43,6 +46,7 @@ def serve(
     coverage: options.Coverage = 0.95,
     alarm_rate: options.AlarmRate = 0.01,
     images: Images = "",
+    features: Features = None,
     host: Annotated[str, typer.Option(help="Address to listen on; any but 127.0.0.1 needs --keys.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8000,
     keys: Annotated[str | None, typer.Option(help="File of hashed keys; requests need one of them.")] = None,
@@ -76,6 +80,7 @@ def serve(
                 min_precision=min_precision, per_class=per_class, risk=risk, coverage=coverage, alarm_rate=alarm_rate
             ),
             image_prefixes=parse_names(images),
+            features_uri=features,
             host=host,
             port=port,
             keys_path=keys,
@@ -111,6 +116,7 @@ def _answer(settings: ServeSettings, output: Output, *, address: str | None) -> 
         facts = {
             "page": endpoint.url,
             "classify": f"curl -F images=@PHOTO {endpoint.url}/v1/classify",
+            **({"similar": f"curl -F images=@PHOTO {endpoint.url}/v1/similar"} if settings.features_uri else {}),
             "interface": f"{endpoint.url}/openapi.json",
             "bundle": endpoint.bundle_digest[:12],
             **({"promised": _promise(settings.promises)} if settings.promises.min_precision else {}),

@@ -133,7 +133,7 @@ def _run(
         recipe=recipe,
         replace=replace,
         execute=execute,
-        report=lambda metrics: output.note(_line(metrics)),
+        report=lambda metrics: output.note(epoch_line(metrics)),
     )
 
 
@@ -147,7 +147,7 @@ def _figures(metrics: EpochMetrics) -> dict[str, float]:
     }
 
 
-def _line(metrics: EpochMetrics) -> str:
+def epoch_line(metrics: EpochMetrics) -> str:
     """An epoch for people."""
     return (
         f"epoch {metrics.epoch}/{metrics.num_epochs}  loss {metrics.loss:.4f}  "

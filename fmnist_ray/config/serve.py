@@ -40,6 +40,8 @@ class RequestLimits:
     """Explanations that a replica has asked for and waits for; beyond it requests are answered 503."""
     explain_timeout_s: float = 50.0
     """Seconds within which an image must be explained, else 503. The first one starts the process that explains."""
+    max_features_bytes: int = 1_000_000_000
+    """Features that a replica holds in memory, with the names of their products; a larger table is read each time."""
     image: ImageLimits = field(default_factory=ImageLimits)
     """What is decoded at all."""
 
@@ -67,6 +69,8 @@ class ServeSettings:
     """What holds of the decisions, as in a batch run. A bundle that can't keep it is refused."""
     image_prefixes: tuple[str, ...] = ()
     """Places below which images may lie that requests name, on S3 or disk. Empty: requests must hold their images."""
+    features_uri: str | None = None
+    """The --out of a features run with this bundle, for requests that ask which of its rows look like an image."""
     host: str = "127.0.0.1"
     """The address to listen on. Any but this machine's own (127.0.0.1, ::1) needs `keys_path`."""
     port: int = 8000

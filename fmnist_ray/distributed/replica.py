@@ -16,6 +16,7 @@ from fmnist_ray.endpoint.app import build_app
 from fmnist_ray.endpoint.keys import Keys
 from fmnist_ray.endpoint.model import Model, loader
 from fmnist_ray.endpoint.service import Service
+from fmnist_ray.endpoint.similar import SimilarRows
 from fmnist_ray.errors import FmnistRayError
 
 _LOG = logging.getLogger(__name__)
@@ -51,6 +52,9 @@ class Replica:
         ).remote()
         self._seen, chosen = ray.get(self._choice.latest.remote())
         model = Model(chosen or settings.bundle, loader(settings, threads=threads))
+        similar = None
+        if settings.features_uri is not None:
+            similar = SimilarRows(settings.features_uri, model, settings.limits, threads=threads)
         replica = serve.get_replica_context().replica_id.unique_id
         self._service = Service(
             model,
@@ -58,6 +62,7 @@ class Replica:
             keys=keys,
             explain=ask_through(explainer),
             image_prefixes=settings.image_prefixes,
+            similar=similar,
             replica=replica,
             announce=self._announce,
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fmnist_ray.bundle.format import node_uri, read_bundle
+from fmnist_ray.catalogue.feature_rows import open_features
 from fmnist_ray.config.decisions import Promises
 from fmnist_ray.config.serve import ServeSettings, is_loopback
 from fmnist_ray.distributed.explaining import bind_explainer
@@ -26,7 +27,7 @@ from fmnist_ray.endpoint.keys import Keys, read_keys
 from fmnist_ray.endpoint.model import loader
 from fmnist_ray.endpoint.watch import Watch
 from fmnist_ray.errors import ClusterError
-from fmnist_ray.store import open_source
+from fmnist_ray.store import open_source, open_store
 
 _APPLICATION = "fmnist-ray"
 _FOLDER_PREFIX = "fmr-"
@@ -50,13 +51,18 @@ class Endpoint:
 def open_endpoint(settings: ServeSettings, *, address: str | None = None) -> Iterator[Endpoint]:
     """The endpoint, ready to answer, on the cluster at `address` or on a Ray of its own that ends with it.
 
-    The bundle and the keys are looked at first, so that what is wrong with them is said before anything is started:
+    Bundle, features and keys are looked at first, so that what is wrong with them is said before anything is started:
     `BundleError`, `ParityError`, `InputError`. `ClusterError` where the port is taken or Serve does not come up.
     """
     keys = read_keys(settings.keys_path) if settings.keys_path else None
     prefixes = tuple(open_source(prefix).uri for prefix in settings.image_prefixes)
-    settings = dataclasses.replace(settings, bundle=node_uri(settings.bundle), image_prefixes=prefixes)
+    features = None if settings.features_uri is None else open_store(settings.features_uri).uri
+    settings = dataclasses.replace(
+        settings, bundle=node_uri(settings.bundle), image_prefixes=prefixes, features_uri=features
+    )
     digest = _look_at_bundle(settings)
+    if settings.features_uri is not None:
+        open_features(settings.features_uri, bundle_digest=digest)
     port = check_port(settings.host, settings.port)
     joins = bool(address or os.environ.get("RAY_ADDRESS"))
     with tempfile.TemporaryDirectory(prefix=_FOLDER_PREFIX, dir="/tmp") as folder:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from fmnist_ray.decisions.decide import likeliest
 from fmnist_ray.endpoint.model import Answered, Outcome
+from fmnist_ray.images.prepare import Reject
 from fmnist_ray.schema import Decision, DecisionReason, Reason
 
 DIGEST = "7c28f0c9e4e7e8c0a5a0c1a4f6b6d1a5e1b2c3d4e5f60718293a4b5c6d7e8f90"
@@ -61,6 +62,30 @@ class Classification(BaseModel):
     results: list[ImageResult]
 
 
+class SimilarProduct(BaseModel):
+    """A row of the catalogue."""
+
+    product_id: str | None = Field(None, examples=["4711"])
+    input_file: str = Field(examples=["shoes.parquet"])
+    input_row: int = Field(description="Of that file, from 0.", examples=[12])
+    label: str | None = Field(None, description="Its label in the catalogue, where it has one.", examples=["Sneaker"])
+    similarity: float = Field(ge=-1, le=1, description="The cosine of the two images' features.", examples=[0.98])
+
+
+class SimilarResult(BaseModel):
+    """The rows nearest to one image, the nearest first, or an error."""
+
+    name: str | None = Field(description="The file name, or the name given in JSON.", examples=["shoe.jpg"])
+    similar: list[SimilarProduct] | None = None
+    error: ImageError | None = None
+
+
+class Similarities(BaseModel):
+    """One result per image, in the order of the request."""
+
+    results: list[SimilarResult]
+
+
 class BundleCard(BaseModel):
     """The model that answers."""
 
@@ -91,7 +116,7 @@ class Health(BaseModel):
 def image_result(name: str | None, outcome: Outcome, top_k: int) -> dict[str, Any]:
     """The plain values of an `ImageResult`, without those that are null; built by hand, since there may be many."""
     if not isinstance(outcome, Answered):
-        return {"name": name, "error": {"reason": str(outcome.reason), "detail": outcome.detail}}
+        return _error_result(name, outcome)
     labels, columns = outcome.classifier.labels, outcome.columns
     top = likeliest(outcome.probabilities, columns["label_id"], columns["confidence"], top_k)
     return {
@@ -100,3 +125,12 @@ def image_result(name: str | None, outcome: Outcome, top_k: int) -> dict[str, An
         "top": [{"label": labels[label_id], "confidence": confidence} for label_id, confidence in top],
         "bundle_digest": outcome.classifier.digest,
     }
+
+
+def similar_result(name: str | None, outcome: list[dict[str, Any]] | Reject) -> dict[str, Any]:
+    """The plain values of a `SimilarResult`."""
+    return _error_result(name, outcome) if isinstance(outcome, Reject) else {"name": name, "similar": outcome}
+
+
+def _error_result(name: str | None, reject: Reject) -> dict[str, Any]:
+    return {"name": name, "error": {"reason": str(reject.reason), "detail": reject.detail}}

@@ -14,16 +14,25 @@ from fmnist_ray import __version__
 from fmnist_ray.bundle.classifier import Classifier
 from fmnist_ray.config.explain import Method
 from fmnist_ray.decisions.contract import NEVER
-from fmnist_ray.endpoint.answers import BundleCard, Classification, Health, image_result
+from fmnist_ray.endpoint.answers import (
+    BundleCard,
+    Classification,
+    Health,
+    Similarities,
+    image_result,
+    similar_result,
+)
 from fmnist_ray.endpoint.guard import HOLD, Guard
 from fmnist_ray.endpoint.naming import Image
 from fmnist_ray.endpoint.page import add_page
 from fmnist_ray.endpoint.problems import Problem, ProblemDocument, add_problem_handlers, problem_responses
 from fmnist_ray.endpoint.service import Service
+from fmnist_ray.endpoint.similar import MOST_ROWS
 from fmnist_ray.endpoint.uploads import FILE, Upload, read_uploads, request_body
 from fmnist_ray.errors import FmnistRayError, InputError
 
 TopK = Annotated[int, Query(ge=1, le=1000, description="How many labels to name, the likeliest first.")]
+SimilarCount = Annotated[int, Query(ge=1, le=MOST_ROWS, description="How many rows to find for each image.")]
 Label = Annotated[
     str | None, Query(max_length=256, description="The label to explain, by name or id. Default: the answer's own.")
 ]
@@ -53,6 +62,7 @@ def build_app(service: Service) -> FastAPI:
     add_problem_handlers(app)
     _add_classify(app, service)
     _add_explain(app, service)
+    _add_similar(app, service)
     _add_probes(app, service)
     _add_bundle(app, service)
     add_page(app)
@@ -103,6 +113,22 @@ def _add_explain(app: FastAPI, service: Service) -> None:
         found = await service.explain(image, method, label)
         told = {"X-Label-Id": str(found.label_id), "X-Bundle-Digest": found.bundle_digest}
         return Response(found.png, headers=told, media_type="image/png")
+
+
+def _add_similar(app: FastAPI, service: Service) -> None:
+    @app.post(
+        "/v1/similar",
+        response_model=Similarities,
+        responses=problem_responses(400, 404, 408, 409, 413, 415, 422, 500, 503),
+        openapi_extra=request_body(example=_EXAMPLE, max_images=service.limits.max_images),
+    )
+    async def similar(request: Request, rows: SimilarCount = 10) -> Response:
+        """The rows of the catalogue that look most like each image, by the network's features; every row is compared.
+        Needs an endpoint with a table of features. An image that can't be used fails no other."""
+        uploads = await read_uploads(request, service.limits)
+        outcomes = await service.similar(await _images(request, service, uploads), rows)
+        pairs = zip(uploads, outcomes, strict=True)
+        return _json({"results": [similar_result(upload.name, outcome) for upload, outcome in pairs]})
 
 
 def _add_probes(app: FastAPI, service: Service) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from fmnist_ray.bundle.classifier import Classifier
 from fmnist_ray.config.explain import Method
@@ -15,7 +17,11 @@ from fmnist_ray.endpoint.metrics import Metrics
 from fmnist_ray.endpoint.model import Model, Outcome
 from fmnist_ray.endpoint.naming import Image, NamedImages
 from fmnist_ray.endpoint.problems import Busy, Problem
+from fmnist_ray.endpoint.similar import SimilarRows
 from fmnist_ray.errors import FmnistRayError, ImageRejected
+from fmnist_ray.images.prepare import Reject
+
+_LOG = logging.getLogger(__name__)
 
 
 class Service:
@@ -29,6 +35,7 @@ class Service:
         keys: Keys | None,
         explain: Explain,
         image_prefixes: Sequence[str] = (),
+        similar: SimilarRows | None = None,
         replica: str = "0",
         announce: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
@@ -42,6 +49,8 @@ class Service:
         self.named_images = NamedImages(image_prefixes, limits)
         self._explain = explain
         self._num_explaining = 0
+        self._similar = similar
+        self._searches = None if similar is None else Batcher(similar.answer, limits)
         self._batcher: Batcher[Outcome] = Batcher(model.answer, limits, on_batch=self.metrics.batch)
 
     async def classify(self, images: Sequence[Image]) -> list[Outcome]:
@@ -49,6 +58,23 @@ class Service:
         outcomes = await self._batcher.submit(images)
         self.metrics.images(outcomes)
         return outcomes
+
+    async def similar(self, images: Sequence[Image], num_rows: int) -> list[list[dict[str, Any]] | Reject]:
+        """The products that look like each image, at most `num_rows`. Raises `Busy`, and `Problem` where there is no
+        table of features, or none that fits."""
+        similar = self._similar
+        if similar is None or self._searches is None:
+            raise Problem(404, "no-features", "This endpoint has no table of features: start it with serve --features.")
+        try:
+            found = await self._searches.submit(images)
+            return [
+                each if isinstance(each, Reject) else await asyncio.to_thread(similar.products, each, num_rows)
+                for each in found
+            ]
+        except FmnistRayError as error:
+            _LOG.error("The table of features can't be read: %s", error.message)
+            detail = "The table of features can't be read; the endpoint's log says why."
+            raise Problem(503, "features", detail, retry_after_s=5) from error
 
     async def explain(self, image: Image, method: Method, label: str | None) -> Explanation:
         """Where the current bundle looks. Raises `Busy`, and `Problem` for what can't be explained."""
@@ -100,4 +126,6 @@ class Service:
     def close(self) -> None:
         """Let its threads end."""
         self._batcher.close()
+        if self._searches is not None:
+            self._searches.close()
         self.named_images.close()

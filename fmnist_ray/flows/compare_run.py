@@ -16,6 +16,9 @@ from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.decisions.calibration import expected_calibration_error
 from fmnist_ray.errors import SettingError
 from fmnist_ray.flows.compare_rows import CompareRun
+from fmnist_ray.flows.compare_training import train_or_load
+from fmnist_ray.flows.heads_run import heads_once
+from fmnist_ray.flows.heads_study import HeadsRun
 from fmnist_ray.flows.split import stratified_split
 from fmnist_ray.flows.train import HeldOutAnswers
 from fmnist_ray.flows.training_data import TrainingData, load_training_data
@@ -25,16 +28,19 @@ _TIMED_IMAGES = 2_000
 _TIMED_ROUNDS = 3
 
 
-def run_once(run: CompareRun) -> dict[str, Any]:
+def run_once(run: CompareRun | HeadsRun) -> dict[str, Any]:
     """The result of a run, as plain values: accuracy and calibration error of the test images, seconds, parameters.
 
     The test images choose nothing: the epoch that is kept and the temperature are those of the validation split. Time
-    is the processor's, summed over cores, of which what else the machine does takes little.
+    is the processor's, summed over cores, of which what else the machine does takes little; None for a network that was
+    loaded.
     """
+    if isinstance(run, HeadsRun):
+        return heads_once(run)
     settings = run.row.settings(run.seed, run.epochs)
     data = _data(settings, run.subset)
     if run.row.kind == "network":
-        return _network(settings, data)[0]
+        return _network(run, settings, data)[0]
     if run.row.kind == "pixels":
         return _pixels(run, data)
     return _features(run, settings, data)
@@ -52,15 +58,13 @@ def _data(settings: TrainSettings, subset: int | None) -> TrainingData:
     return dataclasses.replace(data, train=data.train.take(kept))
 
 
-def _network(settings: TrainSettings, data: TrainingData) -> tuple[dict[str, Any], OpenVinoRuntime]:
+def _network(run: CompareRun, settings: TrainSettings, data: TrainingData) -> tuple[dict[str, Any], OpenVinoRuntime]:
     from fmnist_ray.networks.export import export_onnx
-    from fmnist_ray.networks.job import TrainingJob, train_here
+    from fmnist_ray.networks.job import TrainingJob
     from fmnist_ray.networks.profile import profile
 
     job = TrainingJob(settings=settings, num_labels=len(data.labels), train=data.train, validation=data.validation)
-    started = time.process_time()
-    state = train_here(job, lambda metrics: None)
-    fit_s = time.process_time() - started
+    state, fit_s = train_or_load(job, subset=run.subset is not None)
     network = job.finished_network(state)
     size = data.preparation.size
     layers = profile(network, size=size)
@@ -95,7 +99,7 @@ def _pixels(run: CompareRun, data: TrainingData) -> dict[str, Any]:
 def _features(run: CompareRun, settings: TrainSettings, data: TrainingData) -> dict[str, Any]:
     """A classical model on the features of a network that is trained first, each column standardised."""
     assert isinstance(data.train, LabelledImages)
-    trained, scorer = _network(settings, data)
+    trained, scorer = _network(run, settings, data)
     train = scorer.score(data.train.pixels).features
     mean, scale = train.mean(axis=0), np.maximum(train.std(axis=0), 1e-6)
 
@@ -105,7 +109,8 @@ def _features(run: CompareRun, settings: TrainSettings, data: TrainingData) -> d
 
     found = _classical(run, (train - mean) / scale, data, rows)
     same = {name: trained[name] for name in ("num_parameters", "multiply_adds", "epochs")}
-    return {**found, **same, "fit_s": trained["fit_s"] + found["fit_s"], "network_accuracy": trained["test_accuracy"]}
+    fit_s = None if trained["fit_s"] is None else trained["fit_s"] + found["fit_s"]
+    return {**found, **same, "fit_s": fit_s, "network_accuracy": trained["test_accuracy"]}
 
 
 def _classical(

@@ -20,6 +20,7 @@ from fmnist_ray.bundle.format import (
     HELDOUT,
     SPEC,
     WEIGHTS,
+    Bundle,
     BundleSpec,
     check_free,
     read_bundle,
@@ -79,7 +80,7 @@ def compress(settings: CalibrateSettings, *, command: str) -> CompressOutcome:
     heldout, test = held_out_images(settings, bundle)
     chosen = np.random.default_rng(0).permutation(len(heldout.labels))[:_RANGE_IMAGES]
     graph = quantised(bundle.files[GRAPH], heldout.pixels[chosen])
-    before, after = (_runtime(content) for content in (bundle.files[GRAPH], graph))
+    after = _runtime(graph)
     scores = after.score(heldout.pixels)
     part, judged = ("heldout", heldout) if test is None else ("test", test)
     spec = calibrated_spec(bundle.spec, scores, heldout.labels)
@@ -97,15 +98,21 @@ def compress(settings: CalibrateSettings, *, command: str) -> CompressOutcome:
         CARD: model_card(spec, {*files, HELDOUT}),
         **heldout_files(scores, heldout.pixels, heldout.labels),
     }
-    digest = write_bundle(out, spec, files)
-    speeds = _rows_per_s([before, after], judged.pixels)
+    write_bundle(out, spec, files)
+    return compared(bundle, read_bundle(out.uri), part, judged)
+
+
+def compared(before: Bundle, after: Bundle, judged_on: str, judged: LabelledImages) -> CompressOutcome:
+    """What became of a bundle: both on the same images, their speeds by turns."""
+    runtimes = [_runtime(bundle.files[GRAPH]) for bundle in (before, after)]
+    speeds = _rows_per_s(runtimes, judged.pixels)
     return CompressOutcome(
-        bundle_uri=out.uri,
-        bundle_digest=digest,
-        judged_on=part,
+        bundle_uri=after.uri,
+        bundle_digest=after.digest,
+        judged_on=judged_on,
         num_judged=len(judged.labels),
-        before=_measured(bundle.files, speeds[0], _metrics(bundle.spec, part, before, judged), part),
-        after=_measured(files, speeds[1], metrics, part),
+        before=_measured(before, speeds[0], _metrics(before.spec, judged_on, runtimes[0], judged), judged_on),
+        after=_measured(after, speeds[1], _metrics(after.spec, judged_on, runtimes[1], judged), judged_on),
     )
 
 
@@ -129,10 +136,10 @@ def _rows_per_s(runtimes: list[OpenVinoRuntime], pixels: NDArray[np.uint8]) -> l
     return [len(pixels) / seconds for seconds in best]
 
 
-def _measured(files: dict[str, bytes], rows_per_s: float, metrics: dict[str, Any], part: str) -> Measured:
+def _measured(bundle: Bundle, rows_per_s: float, metrics: dict[str, Any], part: str) -> Measured:
     return Measured(
-        graph_bytes=len(files[GRAPH]),
-        bundle_bytes=sum(map(len, files.values())),
+        graph_bytes=len(bundle.files[GRAPH]),
+        bundle_bytes=sum(map(len, bundle.files.values())),
         rows_per_s=rows_per_s,
         accuracy=metrics[f"{part}_accuracy"],
         calibration_error=metrics[f"{part}_calibration_error"],

@@ -15,11 +15,12 @@ from fmnist_ray.bundle.classifier import Classifier
 from fmnist_ray.bundle.explainer import Explainer
 from fmnist_ray.bundle.format import read_bundle
 from fmnist_ray.catalogue.feature_rows import open_features
+from fmnist_ray.catalogue.feature_search import PRODUCT, search
 from fmnist_ray.config.explain import ExplainSettings, Method
 from fmnist_ray.decisions.decide import Answers, likeliest
 from fmnist_ray.errors import CatalogueError, SettingError
 from fmnist_ray.flows.explained_rows import FoundRows, explained_rows
-from fmnist_ray.flows.similar import PRODUCT, search, shown_products
+from fmnist_ray.flows.similar import shown_products
 from fmnist_ray.images.encode import encode_png
 from fmnist_ray.images.heat import heat_picture, input_picture, overlay_picture, tiles_picture
 from fmnist_ray.images.prepare import prepare_batch

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from fmnist_ray import __version__
 from fmnist_ray.bundle.classifier import Classifier, load_bundle
 from fmnist_ray.catalogue.feature_rows import FeatureRows, open_features
+from fmnist_ray.catalogue.feature_search import PRODUCT, search
 from fmnist_ray.catalogue.row_images import read_chosen
 from fmnist_ray.config.images import ImageLimits
 from fmnist_ray.config.similar import SimilarSettings
-from fmnist_ray.errors import CatalogueError, NotFoundError, ParityError, SettingError
-from fmnist_ray.heads.nearest import Nearest
+from fmnist_ray.errors import CatalogueError, NotFoundError, ParityError
 from fmnist_ray.images.thumbnail import thumbnail
 from fmnist_ray.reports.similar_page import ShownProduct, SimilarReport, similar_report
 from fmnist_ray.store import open_store, split_uri
-
-PRODUCT = ("product_id", "input_file", "input_row", "label")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,32 +65,6 @@ def similar(settings: SimilarSettings, *, on_progress: Callable[[int, int], None
     for name, data in report.files().items():
         out.put(name, data)
     return SimilarSummary(report=report, report_uri=f"{out.uri}/similar.html")
-
-
-def search(
-    table: FeatureRows,
-    queries: NDArray[np.float32],
-    k: int,
-    *,
-    threads: int | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Nearest:
-    """The `k` rows of the table that are nearest to each of the queries [Q, width]; files are read side by side."""
-    nearest = Nearest(queries, k)
-
-    def similarities(number: int) -> NDArray[np.float32]:
-        features = table.features(number)
-        if features.shape[1] != queries.shape[1]:
-            raise SettingError(f"{table.uri} has {features.shape[1]} features a row, the query {queries.shape[1]}.")
-        return nearest.similarities(features)
-
-    # Parquet and BLAS let go of the interpreter; threads of BLAS's own would only wait for each other.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-        for number, found in enumerate(pool.map(similarities, range(len(table.spans)))):
-            nearest.offer(found, table.spans[number].start)
-            if on_progress is not None:
-                on_progress(table.spans[number].stop, table.num_rows)
-    return nearest
 
 
 def shown_products(table: FeatureRows, cells: Sequence[dict[str, Any]]) -> list[ShownProduct]:

@@ -70,6 +70,16 @@ class TrainOutcome:
     elapsed_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What a training goes on from that is not in its settings."""
+
+    weights: dict[str, Any]
+    """By their names in the network."""
+    facts: dict[str, Any]
+    """Of the provenance: where they are from."""
+
+
 def train(
     settings: TrainSettings,
     *,
@@ -79,6 +89,7 @@ def train(
     report: Report,
     recipe: str | None = None,
     replace: bool = False,
+    start: Start | None = None,
 ) -> TrainOutcome:
     """Train, choose and calibrate on a validation split, score the test images once, write a bundle.
 
@@ -88,7 +99,7 @@ def train(
     out = open_store(out_uri)
     check_free(out, replace=replace)
     data = load_training_data(settings)
-    network, states = _trained(settings, data, execute, report)
+    network, states = _trained(settings, data, execute, report, start)
     architecture, architecture_args = bundle_architecture(settings)
     graph = export_onnx(network, size=data.preparation.size)
     answers = HeldOutAnswers.of(graph, data.validation, data.test)
@@ -100,7 +111,11 @@ def train(
         preparation=data.preparation,
         temperature=answers.temperature,
         curves=answers.curves,
-        provenance={**data.description, **_provenance(settings, states, command=command, recipe=recipe)},
+        provenance={
+            **data.description,
+            **_provenance(settings, states, command=command, recipe=recipe),
+            **(start.facts if start else {}),
+        },
         metrics={**answers.metrics, "num_parameters": num_parameters},
     )
     images = [_png(image) for image in data.validation.pixels[:NUM_GOLDEN]]
@@ -127,11 +142,17 @@ def train(
 
 
 def _trained(
-    settings: TrainSettings, data: TrainingData, execute: Execute, report: Report
+    settings: TrainSettings, data: TrainingData, execute: Execute, report: Report, start: Start | None
 ) -> tuple[Network, list[TrainState]]:
     """The finished network, an ensemble where one was asked for, and the final state of each of its runs."""
     jobs = [
-        TrainingJob(settings=member, num_labels=len(data.labels), train=data.train, validation=data.validation)
+        TrainingJob(
+            settings=member,
+            num_labels=len(data.labels),
+            train=data.train,
+            validation=data.validation,
+            initial=start.weights if start else None,
+        )
         for member in settings.members()
     ]
     states = [execute(job, report) for job in jobs]

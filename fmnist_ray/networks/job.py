@@ -31,6 +31,8 @@ class TrainingJob:
     num_labels: int
     train: LabelledImages | StreamedImages
     validation: LabelledImages
+    initial: dict[str, Tensor] | None = None
+    """Weights to start from, in place of those of the seed."""
 
     def fresh_network(self) -> Network:
         """The network with the initial weights of the seed, normalised to the training images, or to the held-out ones
@@ -64,6 +66,8 @@ class TrainingJob:
             from fmnist_ray.networks.backbones import load_pretrained  # torchvision takes seconds to import
 
             load_pretrained(network, self.settings.architecture)
+        if self.initial is not None:
+            network.load_state_dict(self.initial)
         keep_freed_memory()
         if batches is None:
             assert isinstance(self.train, LabelledImages), "streamed images need batches"

@@ -10,14 +10,14 @@ from fmnist_ray.networks.network import Network
 
 
 class PreactBlock(nn.Module):
-    """Two 3x3 convolutions, each after norm and ReLU, around a shortcut."""
+    """Two 3x3 convolutions, each after norm and ReLU, around a shortcut; `inner` channels are between them."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, inner: int) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm2d(inputs)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(inputs, inner, 3, stride=stride, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, outputs, 3, padding=1, bias=False)
         self.shortcut: nn.Module | None = None
         if stride != 1 or inputs != outputs:
             pool: list[nn.Module] = [nn.AvgPool2d(stride, ceil_mode=True)] if stride > 1 else []
@@ -43,16 +43,19 @@ def residual_network(
     stem_stride: int = 1,
     dropout: float = 0.0,
     flip_average: bool = False,
+    inner: Sequence[int] = (),
 ) -> Network:
     """A stem, stages of `blocks[i]` blocks of `widths[i]` channels, global average pooling.
 
-    Each stage but the first halves the side. Works for any `size` that leaves a pixel after the last stage.
+    Each stage but the first halves the side. Works for any `size` that leaves a pixel after the last stage. `inner` are
+    the channels within each block, one number for each of all; without it as many as the block gives.
     """
+    within = iter(inner or [width for width, count in zip(widths, blocks, strict=True) for _ in range(count)])
     layers: list[nn.Module] = [nn.Conv2d(channels, stem, 3, stride=stem_stride, padding=1, bias=False)]
     inputs = stem
     for stage, (width, count) in enumerate(zip(widths, blocks, strict=True)):
         for number in range(count):
-            layers.append(PreactBlock(inputs, width, stride=2 if stage > 0 and number == 0 else 1))
+            layers.append(PreactBlock(inputs, width, 2 if stage > 0 and number == 0 else 1, next(within)))
             inputs = width
     layers += [nn.BatchNorm2d(inputs), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     head = nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, num_labels))

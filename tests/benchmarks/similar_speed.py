@@ -23,6 +23,7 @@ from run_figures import machine_facts
 from fmnist_ray.bundle.classifier import load_bundle
 from fmnist_ray.catalogue.commit import claim, commit_run
 from fmnist_ray.catalogue.feature_rows import open_features
+from fmnist_ray.catalogue.feature_search import search
 from fmnist_ray.catalogue.plan import make_plan
 from fmnist_ray.catalogue.reader import inspect_inputs, list_inputs
 from fmnist_ray.catalogue.receipts import write_shard
@@ -30,7 +31,6 @@ from fmnist_ray.catalogue.writer import encode_table
 from fmnist_ray.config.classify import ColumnNames
 from fmnist_ray.config.images import ImageLimits
 from fmnist_ray.datasets.fashion_mnist import load_split
-from fmnist_ray.flows.similar import search
 from fmnist_ray.heads.nearest import Nearest
 from fmnist_ray.images.encode import encode_png
 from fmnist_ray.labels import FASHION_MNIST

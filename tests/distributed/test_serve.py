@@ -28,9 +28,11 @@ from fmnist_ray.bundle.explainer import Explainer
 from fmnist_ray.bundle.format import CARD, SPEC, bundle_uri, read_bundle, write_bundle
 from fmnist_ray.catalogue.carry import ANSWER_COLUMNS
 from fmnist_ray.client import Client
+from fmnist_ray.config.classify import ClassifySettings
 from fmnist_ray.config.decisions import Promises
 from fmnist_ray.datasets.shipped import sample_catalogue_path
 from fmnist_ray.endpoint.keys import add_key
+from fmnist_ray.flows.features import extract_features
 from fmnist_ray.store import open_store
 
 START_S = 20
@@ -91,9 +93,9 @@ def served(*options: str, **environment: str) -> Iterator[Running]:
         process.communicate()
 
 
-def test_all_ways_to_an_answer_agree(tmp_path: Path) -> None:
-    """1,000 images by the command, the endpoint and Python, under one promise, in every field; and nothing of the
-    endpoint is left when it has ended."""
+def test_all_ways_to_an_answer_agree(tmp_path: Path, in_process: Any) -> None:
+    """1,000 images by the command, the endpoint and Python, under one promise, in every field; each is most similar to
+    itself; and nothing of the endpoint is left when it has ended."""
     images = pq.ParquetFile(sample_catalogue_path()).read(["image"])["image"].to_pylist()
     promise = ("--min-precision", "0.99")
     command = [sys.executable, "-m", "fmnist_ray", "classify", str(sample_catalogue_path()), *promise]
@@ -106,8 +108,13 @@ def test_all_ways_to_an_answer_agree(tmp_path: Path) -> None:
 
     place = tmp_path / "bundle"
     shutil.copytree(bundle_uri("default"), place)
-    with served(*promise, "--bundle", str(place), "--watch", "0.5") as running:
+    features = str(tmp_path / "features")
+    settings = ClassifySettings(catalogue_uri=str(sample_catalogue_path()), out_uri=features, table="features")
+    extract_features(settings, lambda: contextlib.nullcontext(in_process()))
+    options = ("--bundle", str(place), "--watch", "0.5", "--features", features)
+    with served(*promise, *options) as running:
         with Client(running.url) as client:
+            assert [client.similar(images[row], rows=1)[0].input_row for row in (0, 999)] == [0, 999]
             endpoint = client.classify(images)
             assert client.bundle()["digest"] == running.facts["bundle_digest"]
             assert running.replicas("explainer") == []

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import uvicorn
 
+from fmnist_ray.config.classify import ClassifySettings
 from fmnist_ray.config.serve import RequestLimits, ServeSettings
 from fmnist_ray.datasets.shipped import sample_catalogue_path
 from fmnist_ray.endpoint.app import build_app
@@ -23,6 +24,8 @@ from fmnist_ray.endpoint.explaining import Explanation, Explanations, Question, 
 from fmnist_ray.endpoint.keys import Keys
 from fmnist_ray.endpoint.model import Model, loader
 from fmnist_ray.endpoint.service import Service
+from fmnist_ray.endpoint.similar import SimilarRows
+from fmnist_ray.flows.features import extract_features
 
 Serve = Callable[..., AbstractContextManager[str]]
 
@@ -39,7 +42,17 @@ def run_app(
         return await asyncio.to_thread(explanations.answer, question)
 
     model = Model(bundle, loader(settings, threads=1))
-    service = Service(model, limits=settings.limits, keys=keys, explain=explain, image_prefixes=settings.image_prefixes)
+    similar = None
+    if settings.features_uri is not None:
+        similar = SimilarRows(settings.features_uri, model, settings.limits, threads=1)
+    service = Service(
+        model,
+        limits=settings.limits,
+        keys=keys,
+        explain=explain,
+        image_prefixes=settings.image_prefixes,
+        similar=similar,
+    )
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(build_app(service), log_level="warning", timeout_graceful_shutdown=1)
@@ -69,6 +82,16 @@ def url() -> Iterator[str]:
     """An endpoint with the shipped bundle, its usual limits, and no keys."""
     with run_app() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory: pytest.TempPathFactory, in_process: Any) -> str:
+    """Features of the 1,000 images of `sample`, in four files."""
+    out = str(tmp_path_factory.mktemp("features"))
+    catalogue = str(sample_catalogue_path())
+    settings = ClassifySettings(catalogue_uri=catalogue, out_uri=out, table="features", shard_rows=250)
+    extract_features(settings, lambda: contextlib.nullcontext(in_process()))
+    return out
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,12 +14,20 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 OPERATIONS = (
     ("POST", "/v1/classify"),
     ("POST", "/v1/explain"),
+    ("POST", "/v1/similar"),
     ("POST", "/v1/admin/reload"),
     ("GET", "/v1/bundle"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),
 )
+
+
+@pytest.fixture(scope="module")
+def url(serve: Any, features: str) -> Iterator[str]:
+    """An endpoint that has everything."""
+    with serve(features_uri=features) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import threading
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from fmnist_ray.bundle.classifier import load_bundle
 from fmnist_ray.bundle.format import read_bundle
 from fmnist_ray.client import Client
-from fmnist_ray.config.serve import ServeSettings
+from fmnist_ray.config.bundles import GateLimits, PairSettings
+from fmnist_ray.datasets.shipped import sample_catalogue_path
 from fmnist_ray.endpoint.keys import add_key, read_keys
-from fmnist_ray.endpoint.model import Model, loader
 from fmnist_ray.errors import InputError
-from fmnist_ray.flows.promote import add_bundle
+from fmnist_ray.flows.promote import add_bundle, promote
 
 
 def test_reload_under_load(serve, tmp_path: Path, other_bundle: str, sample: list[bytes]) -> None:
@@ -62,16 +62,38 @@ def test_reload_under_load(serve, tmp_path: Path, other_bundle: str, sample: lis
     assert set(seen) == set(digests)
 
 
-def test_a_promotion_changes_no_endpoint_until_it_is_told(tmp_path: Path, tiny_bundle: Path) -> None:
-    alias, digests = f"{tmp_path}@default", [read_bundle(name).digest for name in (str(tiny_bundle), "default")]
+def test_a_promotion_under_load_changes_no_answer_until_it_is_told(
+    serve, tmp_path: Path, tiny_bundle: Path, sample: list[bytes]
+) -> None:
+    alias, digests = (
+        f"{tmp_path}/registry@default",
+        [read_bundle(name).digest for name in (str(tiny_bundle), "default")],
+    )
+    few = tmp_path / "few.parquet"
+    pq.write_table(pq.read_table(sample_catalogue_path()).slice(0, 100), few)
+    rows = PairSettings(before="", after="", data_uri=str(few), min_precision=None)
+    anything = GateLimits(max_accuracy_loss=1, max_calibration_error=1, max_accepted_loss=1, max_flips=1, min_speed=0)
     add_bundle(str(tiny_bundle), alias)
-    model = Model(alias, loader(ServeSettings(bundle=alias), threads=1))
-    add_bundle("default", alias)
-    assert model.classifier.digest == digests[0]
-    assert model.uri.endswith(digests[0]), "what a replica that starts later is told"
-    assert asyncio.run(model.replace(model.uri)).digest == digests[0]
-    assert asyncio.run(model.replace(alias)).digest == digests[1]
-    assert model.uri.endswith(digests[1])
+    key = add_key(str(tmp_path / "keys"), "boss", "admin")
+    seen: list[str] = []
+    done = threading.Event()
+    with serve(alias, keys=read_keys(str(tmp_path / "keys"))) as url, Client(url, key=key, retries=0) as client:
+
+        def ask() -> None:
+            while not done.is_set():
+                seen.extend(str(each.bundle_digest) for each in client.classify(sample[:5]))
+
+        failures: list[BaseException] = []
+        thread = threading.Thread(target=watched, args=(ask, failures))
+        thread.start()
+        assert promote("default", alias, rows, anything).promoted
+        assert client.reload() == digests[0], "the bundle that the alias meant, and a later replica is told the same"
+        done.set()
+        thread.join(timeout=60)
+        assert failures == []
+        assert set(seen) == {digests[0]}
+        assert client.reload(alias) == digests[1]
+        assert client.classify(sample[:1])[0].bundle_digest == digests[1]
 
 
 def watched(work, failures: list[BaseException]) -> None:

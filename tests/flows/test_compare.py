@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import load
 from typer.testing import CliRunner
 
+from fmnist_ray.bundle.format import WEIGHTS, read_bundle
 from fmnist_ray.cli.app import app
 from fmnist_ray.config.compare import CompareSettings
 from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.errors import SettingError
 from fmnist_ray.flows.compare import compare
 from fmnist_ray.flows.compare_rows import ROWS, CompareRun, planned_runs
+from fmnist_ray.flows.compare_training import train_or_load
 from fmnist_ray.heads.classical import build_classical
 from fmnist_ray.networks.architectures import find_architecture
+from fmnist_ray.networks.checkpoint import final_weights
+from fmnist_ray.networks.data import LabelledImages
+from fmnist_ray.networks.job import TrainingJob
+from fmnist_ray.reports.compare_page import CompareReport
 
 
 def made_up(run: CompareRun) -> dict[str, Any]:
@@ -105,3 +115,37 @@ def test_networks_pixels_and_features_for_real(tmp_path: Path, fashion_mnist: Pa
     assert all(row["images_per_s"] > 100 and row["fit_s"] > 0 for row in rows.values())
     table = (tmp_path / "leaderboard.md").read_text()
     assert "| lr | 84.20 % |" in table
+
+
+def test_the_shipped_training_is_loaded() -> None:
+    """Not trained for hours: the row `default` with seed 0 has the very weights of the shipped bundle."""
+    [run] = planned_runs(CompareSettings(out_uri="x", only=("default",), seeds=1))
+    few = LabelledImages(pixels=np.zeros((20, 1, 28, 28), np.uint8), labels=np.arange(20) % 10)
+    job = TrainingJob(settings=run.row.settings(0, None), num_labels=10, train=few, validation=few)
+    state, fit_s = train_or_load(job, subset=False)
+    assert fit_s is None
+    shipped = load(read_bundle("default").files[WEIGHTS])
+    found = final_weights(state)
+    assert found.keys() == shipped.keys()
+    assert all(torch.equal(found[name], weight) for name, weight in shipped.items())
+    quick = dataclasses.replace(job, settings=run.row.settings(0, 2))
+    assert train_or_load(quick, subset=False)[1] is not None, "other epochs are another training"
+    assert train_or_load(dataclasses.replace(quick, settings=run.row.settings(1, 2)), subset=False)[1] is not None
+
+
+def test_a_row_below_its_report_says_why() -> None:
+    row = {"spread": None, "num_seeds": 1, "num_parameters": 1, "multiply_adds": 1, "fit_s": None}
+    row |= {"images_per_s": 5.0, "calibration_error": None, "reported": 0.9, "note": None, "source": None}
+    rows = [
+        row | {"name": "even", "test_accuracy": 0.9, "cause": None},
+        row | {"name": "low", "test_accuracy": 0.89, "cause": "trained on fewer images"},
+        row | {"name": "lower", "test_accuracy": 0.88, "cause": None},
+    ]
+    facts = {"study": "leaderboard", "rows": rows, "missing": [], "num_done": 3, "num_runs": 3, "epochs": None}
+    report = CompareReport({**facts, "subset": None, "written_at": "2026-11-21T22:00:00+00:00"})
+    table = report.to_markdown()
+    assert "| low | 90.00 % | 89.00 % (below) | 1 |" in table
+    assert "| even | 90.00 % | 90.00 % | 1 |" in table
+    assert table.endswith("Below the reported figure: low (trained on fewer images); lower (cause not known).\n")
+    page = report.files()["leaderboard.html"].decode()
+    assert "low is below its reported figure: trained on fewer images." in page

@@ -13,11 +13,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fmnist_ray.catalogue.feature_rows import FeatureRows, open_features
+from fmnist_ray.catalogue.feature_search import search
 from fmnist_ray.cli.app import app
 from fmnist_ray.config.classify import ClassifySettings
 from fmnist_ray.datasets.shipped import sample_catalogue_path
 from fmnist_ray.flows.features import extract_features
-from fmnist_ray.flows.similar import search
 
 COPIES = {701: 12, 702: 650}
 """Rows that show the image of another one."""
