@@ -39,7 +39,7 @@ from fmnist_ray.bundle.format import GRAPH, read_bundle
 from fmnist_ray.bundle.head_graph import join_head, without_head
 from fmnist_ray.bundle.runtimes import OpenVinoRuntime, Scores
 from fmnist_ray.catalogue.build import catalogue_batch, write_catalogue
-from fmnist_ray.config.svm import KINDS, SvmSearch, SvmSettings
+from fmnist_ray.config.svm import KINDS, Kind, SvmSearch, SvmSettings
 from fmnist_ray.config.tune import Choice
 from fmnist_ray.datasets.fashion_mnist import load_split
 from fmnist_ray.decisions.pairwise import pairwise_labels
@@ -123,48 +123,71 @@ def kinds(bundle: str, work: Path) -> Figures:
 
 
 def grid(bundle: str, work: Path) -> Figures:
-    """3 C x 2 kernels x 5 folds on 10,000 rows: Ray tasks on two CPUs, and GridSearchCV with n_jobs=1."""
-    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    """3 C x 2 kernels x 5 folds on 10,000 rows: Ray tasks on a cluster of two CPUs that is up, and GridSearchCV with
+    n_jobs=1, in turns; the turn with the middle ratio counts."""
+    train, labels = scores(bundle, "train")
+    rows = LabelledFeatures(features=train.features[:10_000], labels=labels[:10_000])
+    turns: list[Figures] = []
+    for _ in range(3):
+        turns.append({**_search_on_ray(rows), **_grid_search_cv(rows)})
+    accuracies = [turn.pop("accuracies") for turn in turns]
+    expected = [turn.pop("expected") for turn in turns]
+    middle = sorted(turns, key=lambda turn: turn["grid_search_cv_s"] / turn["search_s"])[len(turns) // 2]
+    return {
+        "turns": turns,
+        "speedup": middle["grid_search_cv_s"] / middle["search_s"],
+        "speedup_with_start_of_ray": middle["grid_search_cv_s"] / (middle["start_of_ray_s"] + middle["search_s"]),
+        "choices_agree": all(
+            np.argmax(ours) == np.argmax(theirs) for ours, theirs in zip(accuracies, expected, strict=True)
+        ),
+        "largest_difference_of_mean_accuracy": float(np.abs(np.array(accuracies) - np.array(expected)).max()),
+    }
 
+
+GRID_KINDS: tuple[Kind, ...] = ("linear", "rbf")
+GRID_C = (0.1, 1.0, 10.0)
+SETTLE_S = 10
+"""What Ray's own processes go on taking, on both cores, after it says that it runs. A cluster that is up is past it."""
+
+
+def _search_on_ray(rows: LabelledFeatures) -> Figures:
     from fmnist_ray.distributed.search import search_folds
     from fmnist_ray.distributed.session import connect
     from fmnist_ray.flows.svm_search import search_settings
 
-    train, labels = scores(bundle, "train")
-    rows = LabelledFeatures(features=train.features[:10_000], labels=labels[:10_000])
-    cs, names = (0.1, 1.0, 10.0), ("linear", "rbf")
-    search = SvmSearch(vary={"kind": Choice(values=names), "c": Choice(values=cs)}, folds=5)
+    search = SvmSearch(vary={"kind": Choice(values=GRID_KINDS), "c": Choice(values=GRID_C)}, folds=5)
     started = time.perf_counter()
     with connect(num_cpus=2):
-        connected = time.perf_counter()
-        ours = search_settings(
+        start_s = time.perf_counter() - started
+        time.sleep(SETTLE_S)
+        started = time.perf_counter()
+        found = search_settings(
             SvmSettings(), search, rows, store=MemoryStore(), execute=search_folds, on_progress=lambda *_: None
         )
-        ours_s = time.perf_counter() - connected
-    with_ray_s = time.perf_counter() - started
-    steps = [build_svm(SvmSettings(kind=name), width=rows.features.shape[1]) for name in ("linear", "rbf")]
+        search_s = time.perf_counter() - started
+    accuracies = {(one.settings.kind, one.settings.c): one.accuracy for one in found}
+    return {
+        "search_s": search_s,
+        "start_of_ray_s": start_s,
+        "choice": found[0].varied,
+        "accuracies": [accuracies[kind, c] for kind in GRID_KINDS for c in GRID_C],
+    }
+
+
+def _grid_search_cv(rows: LabelledFeatures) -> Figures:
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
+    steps = [build_svm(SvmSettings(kind=kind), width=rows.features.shape[1]) for kind in GRID_KINDS]
     started = time.perf_counter()
-    theirs = GridSearchCV(
+    grid = GridSearchCV(
         steps[0],
-        [{"svm": [step["svm"]], "svm__C": list(cs)} for step in steps],
+        [{"svm": [step["svm"]], "svm__C": list(GRID_C)} for step in steps],
         cv=StratifiedKFold(5, shuffle=True, random_state=0),
         refit=False,
         n_jobs=1,
     ).fit(rows.features, rows.labels)
-    theirs_s = time.perf_counter() - started
-    accuracies = {(found.settings.kind, found.settings.c): found.accuracy for found in ours}
-    expected = theirs.cv_results_["mean_test_score"]
-    return {
-        "search_s": ours_s,
-        "search_with_start_of_ray_s": with_ray_s,
-        "grid_search_cv_s": theirs_s,
-        "speedup": theirs_s / ours_s,
-        "speedup_with_start_of_ray": theirs_s / with_ray_s,
-        "choice": ours[0].varied,
-        "largest_difference_of_mean_accuracy": float(
-            np.abs([accuracies[name, c] for name in names for c in cs] - expected).max()
-        ),
-    }
+    elapsed_s = time.perf_counter() - started
+    return {"grid_search_cv_s": elapsed_s, "expected": grid.cv_results_["mean_test_score"].tolist()}
 
 
 def inference(bundle: str, work: Path) -> Figures:
