@@ -135,7 +135,12 @@ ROWS: dict[str, tuple[CompareRow, ...]] = {
             name=f"bn-cnn-{batch}-{rate}-{dropout}",
             kind="network",
             model="keras-bn",
-            changes=(f"batch_size={batch}", f"learning_rate={rate}", f'architecture_args={{"dropout": {dropout}}}'),
+            changes=(
+                "epochs=10",
+                f"batch_size={batch}",
+                f"learning_rate={rate}",
+                f'architecture_args={{"dropout": {dropout}}}',
+            ),
         )
         for batch in (32, 64, 128)
         for rate in (0.001, 0.0003)

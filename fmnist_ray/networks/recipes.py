@@ -9,6 +9,8 @@ from fmnist_ray.config.train import Augmentation, TrainSettings
 from fmnist_ray.errors import SettingError
 
 _AS_KERAS = Augmentation(rotation=10, shift=0.1, zoom=0.1)
+_KERAS_BATCH = 32
+"""What Keras takes where a report names no batch size."""
 
 RECIPES: dict[str, TrainSettings] = {
     "plain": TrainSettings(),
@@ -19,14 +21,16 @@ RECIPES: dict[str, TrainSettings] = {
     "cnn3-128-dropout": TrainSettings(
         architecture="cnn3_128_dropout", epochs=50, select="validation_loss", patience=10, validation_share=0.2
     ),
-    "cnn-dropout-1": TrainSettings(architecture="cnn_dropout_1"),
-    "cnn-dropout-2": TrainSettings(architecture="cnn_dropout_2"),
-    "cnn-dropout-3": TrainSettings(architecture="cnn_dropout_3"),
+    "cnn-dropout-1": TrainSettings(architecture="cnn_dropout_1", batch_size=_KERAS_BATCH),
+    "cnn-dropout-2": TrainSettings(architecture="cnn_dropout_2", batch_size=_KERAS_BATCH),
+    "cnn-dropout-3": TrainSettings(architecture="cnn_dropout_3", batch_size=_KERAS_BATCH),
     "cnn-simple": TrainSettings(
         architecture="cnn_simple", epochs=12, batch_size=128, optimiser="adadelta", learning_rate=1.0
     ),
-    "ann": TrainSettings(architecture="ann", batch_size=32),
-    "keras-bn": TrainSettings(architecture="bn_cnn", batch_size=64, augmentation=_AS_KERAS),
+    "ann": TrainSettings(architecture="ann", batch_size=_KERAS_BATCH, select="validation_loss"),
+    "keras-bn": TrainSettings(
+        architecture="bn_cnn", epochs=30, select="validation_loss", patience=10, batch_size=64, augmentation=_AS_KERAS
+    ),
     "basic-cnn": TrainSettings(architecture="basic_cnn", batch_size=64),
     "basic-cnn-2": TrainSettings(architecture="basic_cnn_2", batch_size=64),
     "resnet-small": TrainSettings(
