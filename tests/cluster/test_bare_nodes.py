@@ -39,8 +39,9 @@ def bare_head() -> Iterator[tuple[str, dict[str, str]]]:
         python, version = folder / "venv/bin/python", f"{sys.version_info.major}.{sys.version_info.minor}"
         subprocess.run([uv, "venv", "-q", "--seed", "-p", version, str(folder / "venv")], check=True)
         subprocess.run([uv, "pip", "install", "-q", "-p", str(python), f"ray[default]=={ray.__version__}"], check=True)
-        assert subprocess.run([python, "-c", "import fmnist_ray"], cwd=folder, capture_output=True).returncode == 1
         mine = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PYTHON"))}
+        lacks = subprocess.run([python, "-Pc", "import fmnist_ray"], env=mine, capture_output=True, check=False)
+        assert b"ModuleNotFoundError" in lacks.stderr
         tokens = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16), "RAY_USAGE_STATS_ENABLED": "0"}
         gcs, dashboard, client = (free_port() for _ in range(3))
         command = [
