@@ -110,11 +110,12 @@ def _frame(pixels: NDArray[Any]) -> NDArray[Any]:
 def _distance(colours: NDArray[np.uint8], ground: NDArray[np.uint8]) -> NDArray[np.float32]:
     """How far each pixel is from the ground [H, W], in grey levels, from its brightness and its two differences of
     colour."""
-    total: NDArray[np.float32] = np.zeros(colours.shape[:2], np.float32)
-    for channel, (level, weight) in enumerate(zip(ground.astype(np.float32), _WEIGHTS, strict=True)):
-        difference = (colours[:, :, channel] - level) * weight
-        total += np.square(difference, out=difference)
-    return np.sqrt(total, out=total)
+    planes: NDArray[np.float32] = colours.transpose(2, 0, 1).astype(np.float32, order="C")
+    planes -= ground.astype(np.float32)[:, None, None]
+    planes *= _WEIGHTS[:, None, None]
+    np.square(planes, out=planes)
+    distance: NDArray[np.float32] = np.sqrt(planes[0] + planes[1] + planes[2])
+    return distance
 
 
 def _otsu(distance: NDArray[np.float32]) -> float:

@@ -18,7 +18,7 @@ def thumbnail(data: bytes, limits: ImageLimits, *, side: int = 96) -> bytes | No
     """A PNG of at most `side` x `side` pixels, in colour where the image is, never enlarged; None where nothing
     decodes."""
     try:
-        pixels = decode_image(data, limits, min_side=side // 2)  # a JPEG comes with twice that
+        pixels = decode_image(data, limits, min_side=side * 3 // 8)  # a JPEG has twice that: a whole 3:4 photo
     except ImageRejected:
         return None
     image = Image.fromarray(pixels)
