@@ -128,7 +128,7 @@ def grid(bundle: str, work: Path) -> Figures:
     train, labels = scores(bundle, "train")
     rows = LabelledFeatures(features=train.features[:10_000], labels=labels[:10_000])
     turns: list[Figures] = []
-    for _ in range(3):
+    for _ in range(5):
         turns.append({**_search_on_ray(rows), **_grid_search_cv(rows)})
     accuracies = [turn.pop("accuracies") for turn in turns]
     expected = [turn.pop("expected") for turn in turns]
