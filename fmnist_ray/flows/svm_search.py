@@ -52,7 +52,8 @@ def search_settings(
         for settings, _ in drawn
         for fold in range(search.folds)
     ]
-    keys = [_key(rows, task) for task in tasks]
+    of_rows = _digest(rows)
+    keys = [_key(of_rows, task) for task in tasks]
     known = {info.key for info in store.list("folds/")}
     scores = {key: float(json.loads(store.get(key))["accuracy"]) for key in keys if key in known}
     missing = [number for number, key in enumerate(keys) if key not in scores]
@@ -83,8 +84,13 @@ def _drawn(search: SvmSearch) -> list[dict[str, Any]]:
     return [dict(zip(search.vary, chosen, strict=True)) for chosen in itertools.product(*values)]
 
 
-def _key(rows: LabelledFeatures, task: FoldTask) -> str:
-    digest = hashlib.sha256(json.dumps(asdict(task), sort_keys=True).encode())
+def _digest(rows: LabelledFeatures) -> bytes:
+    digest = hashlib.sha256()
     for array in (rows.features, rows.labels):
         digest.update(np.ascontiguousarray(array).data)
+    return digest.digest()
+
+
+def _key(of_rows: bytes, task: FoldTask) -> str:
+    digest = hashlib.sha256(json.dumps(asdict(task), sort_keys=True).encode() + of_rows)
     return f"folds/{digest.hexdigest()[:20]}.json"
