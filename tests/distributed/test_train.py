@@ -49,14 +49,16 @@ def job(settings: TrainSettings = SETTINGS) -> TrainingJob:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
+def cluster() -> Iterator[set[tuple[str, int]]]:
+    """The ports that were open before it, such as those of servers of other tests."""
+    open_before = set(listening_ports())
     with connect(num_cpus=2):
-        yield
+        yield open_before
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_ray_of_this_command_listens_on_loopback_alone() -> None:
-    found = {host for host, _ in listening_ports()}
+def test_a_ray_of_this_command_listens_on_loopback_alone(cluster: set[tuple[str, int]]) -> None:
+    found = {host for host, _ in set(listening_ports()) - cluster}
     assert "127.0.0.1" in found
     assert all(is_loopback(host) for host in found), found
 
