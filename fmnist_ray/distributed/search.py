@@ -18,11 +18,4 @@ def search_folds(rows: LabelledFeatures, tasks: Sequence[FoldTask]) -> Iterator[
         return
     run: Any = ray.remote(num_cpus=1, max_retries=RETRIES)(run_fold)
     shared = ray.put(rows)
-    yield from results_of({run.remote(shared, tasks[number]): number for number in _from_both_ends(len(tasks))})
-
-
-def _from_both_ends(count: int) -> Iterator[int]:
-    """First, last, second, ...: settings that are far apart in a grid are the least alike. Two fits that do the same,
-    as linear ones that read all rows over and over, slow each other down where cores share a cache."""
-    for number in range(count):
-        yield number // 2 if number % 2 == 0 else count - 1 - number // 2
+    yield from results_of({run.remote(shared, task): number for number, task in enumerate(tasks)})
