@@ -18,9 +18,7 @@ class PruneSettings:
     share: float = 0.5
     """Of the channels within each residual block, those that go."""
     epochs: int = 16
-    """Passes over the bundle's own training images, by its own settings, after the pruning."""
-    learning_rate: float | None = None
-    """Peak learning rate of these. None: half of that of the bundle's training."""
+    """Passes over the bundle's own training images after the pruning, as it was trained, at half the learning rate."""
     replace: bool = False
     """Take the place of a bundle in `out_uri`."""
 

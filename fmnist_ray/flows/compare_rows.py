@@ -65,8 +65,7 @@ class CompareRun:
             "model": [self.row.kind, self.row.model, self.row.params],
             "subset": self.subset,
         }
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        return f"runs/{self.row.name}/{self.seed}-{digest[:12]}.json"
+        return f"runs/{self.row.name}/{self.seed}-{content_digest(content)}.json"
 
     @property
     def title(self) -> str:
@@ -77,6 +76,11 @@ class CompareRun:
     def facts(self) -> dict[str, Any]:
         """What is kept of it beside its result."""
         return {"row": self.row.name, "seed": self.seed}
+
+
+def content_digest(content: dict[str, Any]) -> str:
+    """Twelve hex digits of all that changes a run's result."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _network(name: str, reported: float | None = None, **facts: Any) -> CompareRow:

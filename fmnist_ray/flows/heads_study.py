@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import difflib
-import hashlib
-import json
 import statistics
 import zlib
 from collections.abc import Mapping, Sequence
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from fmnist_ray.config.compare import CompareSettings
 from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.errors import SettingError
+from fmnist_ray.flows.compare_rows import content_digest
 from fmnist_ray.networks.recipes import find_recipe
 from fmnist_ray.reports.comparison import mean_interval
 from fmnist_ray.reports.heads_page import SVMS
@@ -61,8 +60,7 @@ class HeadsRun:
     def key(self) -> str:
         """Where its result is kept. The name says all that changes it."""
         content = {"settings": self.settings.to_dict(), "num_rows": self.num_rows, "version": _VERSION}
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        return f"heads/{self.network}/{self.num_rows}-{self.seed}-{digest[:12]}.json"
+        return f"heads/{self.network}/{self.num_rows}-{self.seed}-{content_digest(content)}.json"
 
     @property
     def title(self) -> str:

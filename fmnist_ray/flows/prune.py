@@ -36,7 +36,7 @@ def prune(settings: PruneSettings, *, command: str, report: Report, execute: Exe
         pretrained=False,
         epochs=settings.epochs,
         cycles=1,
-        learning_rate=settings.learning_rate or trained.learning_rate / 2,
+        learning_rate=trained.learning_rate / 2,
     )
     data = load_training_data(fine_tuned)
     if not isinstance(data.train, LabelledImages):
