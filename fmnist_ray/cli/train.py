@@ -45,6 +45,7 @@ def train(
     size: Annotated[int | None, typer.Option(help="Of --data: pixels per side to prepare to. Default: 28.")] = None,
     channels: Annotated[int | None, typer.Option(help="Of --data: 1 for grey (default), 3 for RGB.")] = None,
     ensemble: Annotated[int | None, typer.Option(help="Train this many networks and write their mean.")] = None,
+    teacher: Annotated[str | None, typer.Option(help="A bundle to learn the answers of, besides the labels.")] = None,
     subset: Annotated[int | None, typer.Option(help="Of a classical model: training images to use.")] = None,
     seed: Annotated[int, typer.Option(help="Of the split, the weights, the order of images and their changes.")] = 0,
     workers: Annotated[int, typer.Option(help="Training processes, which share each batch.")] = 1,
@@ -76,7 +77,7 @@ def train(
         from fmnist_ray.distributed.session import connect
 
         named |= {"architecture": arch, "epochs": epochs, "batch_size": batch_size}
-        named |= {"learning_rate": learning_rate, "ensemble": ensemble}
+        named |= {"learning_rate": learning_rate, "ensemble": ensemble, "teacher": teacher}
         place = _place(checkpoints or f"{out.rstrip('/')}-training", workers=workers, min_workers=min_workers, gpu=gpu)
         settings = _settings(recipe, change or [], named)
         with connect(address):

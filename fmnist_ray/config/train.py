@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fmnist_ray.config.augmentation import Augmentation
+from fmnist_ray.config.checks import check_choice, check_range
 from fmnist_ray.config.images import Preparation, Style
 from fmnist_ray.errors import SettingError
 
@@ -18,37 +20,6 @@ PRECISIONS = ("auto", "f32", "bf16")
 STREAMS = ("auto", "always", "never")
 SAMPLINGS = ("all", "over", "under")
 SELECTIONS = ("last", "validation_loss", "validation_accuracy")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Augmentation:
-    """Random changes of training images. Zero, or False, leaves a change out; validation images are never changed."""
-
-    shift: float = 0.0
-    """Largest shift in each direction, as a share of the side; what leaves the image is filled with its background."""
-    flip: bool = False
-    """Mirror left and right: each image in turn, so that two epochs in a row show both sides (arXiv 2404.00498)."""
-    rotation: float = 0.0
-    """Largest rotation either way, in degrees."""
-    zoom: float = 0.0
-    """Largest change of scale either way, as a share: 0.1 draws from 0.9..1.1 per axis, as Keras does."""
-    erasing: float = 0.0
-    """Probability that a random rectangle of 2 % to 33 % of the image becomes noise (arXiv 1708.04896)."""
-    mixup: float = 0.0
-    """Alpha of the Beta distribution that blends pairs of images (arXiv 1710.09412)."""
-    cutmix: float = 0.0
-    """Probability that a batch exchanges a rectangle between pairs of images (arXiv 1905.04899)."""
-    lighting: float = 0.0
-    """Largest change of brightness and contrast, as a share of the full range."""
-    background: float = 0.0
-    """Probability that background pixels become one random light or dark tone."""
-
-    def __post_init__(self) -> None:
-        for name in ("shift", "zoom", "lighting"):
-            _check_range(name, getattr(self, name), 0.0, 0.5)
-        _check_range("rotation", self.rotation, 0.0, 180.0)
-        for name in ("erasing", "mixup", "cutmix", "background"):
-            _check_range(name, getattr(self, name), 0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +44,7 @@ class TrainingSource:
     """One of `STREAMS`: whether images are read anew in each epoch; `auto` does it when they do not fit in memory."""
 
     def __post_init__(self) -> None:
-        _check_choice("source.stream", self.stream, STREAMS)
+        check_choice("source.stream", self.stream, STREAMS)
 
     @property
     def preparation(self) -> Preparation:
@@ -120,6 +91,8 @@ class TrainSettings:
     or all cut down to the rarest, other images in each epoch."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     """Random changes of training images."""
+    teacher: str | None = None
+    """A bundle that this network learns to answer like, besides its labels (Hinton et al., arXiv 1503.02531)."""
     source: TrainingSource = field(default_factory=TrainingSource)
     """The data."""
     select: str = "last"
@@ -142,15 +115,15 @@ class TrainSettings:
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise SettingError(f"{name} is {getattr(self, name)}; it must be at least {low}.")
-        _check_choice("optimiser", self.optimiser, OPTIMISERS)
-        _check_choice("schedule", self.schedule, SCHEDULES)
-        _check_choice("precision", self.precision, PRECISIONS)
-        _check_choice("sampling", self.sampling, SAMPLINGS)
-        _check_choice("select", self.select, SELECTIONS)
-        _check_range("learning_rate", self.learning_rate, 1e-8, 100.0)
-        _check_range("validation_share", self.validation_share, 0.01, 0.5)
+        check_choice("optimiser", self.optimiser, OPTIMISERS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("precision", self.precision, PRECISIONS)
+        check_choice("sampling", self.sampling, SAMPLINGS)
+        check_choice("select", self.select, SELECTIONS)
+        check_range("learning_rate", self.learning_rate, 1e-8, 100.0)
+        check_range("validation_share", self.validation_share, 0.01, 0.5)
         for name in ("momentum", "weight_decay", "warmup", "label_smoothing", "ema"):
-            _check_range(name, getattr(self, name), 0.0, 0.99999)
+            check_range(name, getattr(self, name), 0.0, 0.99999)
         if self.epochs % self.cycles:
             raise SettingError(f"{self.epochs} epochs can't be divided into {self.cycles} cycles: choose a multiple.")
         if self.patience and self.select == "last":
@@ -237,13 +210,3 @@ def _same_type(value: Any, example: Any) -> bool:
     if example is None:
         return value is None or isinstance(value, str)
     return type(value) is type(example) or (type(value) is int and type(example) is float)
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise SettingError(f"{name} is {value}; allowed are {low} to {high}.")
-
-
-def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise SettingError(f"{name} is {value!r}; allowed are {', '.join(allowed)}.")

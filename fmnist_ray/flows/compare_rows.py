@@ -59,9 +59,11 @@ class CompareRun:
 
     @property
     def key(self) -> str:
-        """Where its result is kept. The name says all that changes it, so that another recipe is another run."""
+        """Where its result is kept. The name says all that changes it, so that another recipe is another run, and a
+        setting that is added later, with a default, is not."""
+        settings = self.row.settings(self.seed, self.epochs)
         content = {
-            "settings": self.row.settings(self.seed, self.epochs).to_dict(),
+            "settings": [settings.digest(), settings.epochs],
             "model": [self.row.kind, self.row.model, self.row.params],
             "subset": self.subset,
         }

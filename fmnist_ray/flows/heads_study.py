@@ -59,7 +59,8 @@ class HeadsRun:
     @property
     def key(self) -> str:
         """Where its result is kept. The name says all that changes it."""
-        content = {"settings": self.settings.to_dict(), "num_rows": self.num_rows, "version": _VERSION}
+        settings = [self.settings.digest(), self.settings.epochs]
+        content = {"settings": settings, "num_rows": self.num_rows, "version": _VERSION}
         return f"heads/{self.network}/{self.num_rows}-{self.seed}-{content_digest(content)}.json"
 
     @property

@@ -36,6 +36,7 @@ from fmnist_ray.decisions.calibration import Curve, expected_calibration_error, 
 from fmnist_ray.decisions.decide import decide
 from fmnist_ray.decisions.heads import fit_curves
 from fmnist_ray.errors import NotFoundError, SettingError
+from fmnist_ray.flows.teacher import load_teacher
 from fmnist_ray.flows.training_data import TrainingData, load_training_data
 from fmnist_ray.images.encode import encode_png
 from fmnist_ray.networks.checkpoint import TrainState
@@ -99,7 +100,8 @@ def train(
     out = open_store(out_uri)
     check_free(out, replace=replace)
     data = load_training_data(settings)
-    network, states = _trained(settings, data, execute, report, start)
+    teacher = load_teacher(settings, data)
+    network, states = _trained(settings, data, execute, report, start, teacher.network)
     architecture, architecture_args = bundle_architecture(settings)
     graph = export_onnx(network, size=data.preparation.size)
     answers = HeldOutAnswers.of(graph, data.validation, data.test)
@@ -114,7 +116,7 @@ def train(
         provenance={
             **data.description,
             **_provenance(settings, states, command=command, recipe=recipe),
-            **(start.facts if start else {}),
+            **(teacher.facts | (start.facts if start else {})),
         },
         metrics={**answers.metrics, "num_parameters": num_parameters},
     )
@@ -142,7 +144,12 @@ def train(
 
 
 def _trained(
-    settings: TrainSettings, data: TrainingData, execute: Execute, report: Report, start: Start | None
+    settings: TrainSettings,
+    data: TrainingData,
+    execute: Execute,
+    report: Report,
+    start: Start | None,
+    teacher: Network | None,
 ) -> tuple[Network, list[TrainState]]:
     """The finished network, an ensemble where one was asked for, and the final state of each of its runs."""
     jobs = [
@@ -152,6 +159,7 @@ def _trained(
             train=data.train,
             validation=data.validation,
             initial=start.weights if start else None,
+            teacher=teacher,
         )
         for member in settings.members()
     ]

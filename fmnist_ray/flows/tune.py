@@ -12,6 +12,7 @@ import numpy as np
 
 from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.config.tune import Choice, Range, TuneSettings
+from fmnist_ray.flows.teacher import load_teacher
 from fmnist_ray.flows.training_data import load_training_data
 from fmnist_ray.networks.job import TrainingJob
 from fmnist_ray.reports.trials import trials_chart
@@ -61,7 +62,13 @@ def tune(settings: TuneSettings, *, out_uri: str, search: Search) -> TuneOutcome
     drawn = draw(settings)
     data = load_training_data(settings.base)
     jobs = [
-        TrainingJob(settings=entry, num_labels=len(data.labels), train=data.train, validation=data.validation)
+        TrainingJob(
+            settings=entry,
+            num_labels=len(data.labels),
+            train=data.train,
+            validation=data.validation,
+            teacher=load_teacher(entry, data).network,
+        )
         for entry, _ in drawn
     ]
     trials = [

@@ -63,6 +63,10 @@ ARCHITECTURES: dict[str, Architecture] = {
         partial(residual_network, widths=(32, 80), blocks=(2, 2), stem=32, stem_stride=2, flip_average=True),
         "Our default: residual at 14 x 14 and 7 x 7 pixels, the mean over an image and its mirror image",
     ),
+    "wide_resnet": Architecture(
+        partial(residual_network, widths=(64, 128, 256), blocks=(6, 6, 6), stem=16),
+        "WRN-40-4 (arXiv 1605.07146): for a GPU, and a teacher of smaller networks",
+    ),
 }
 
 

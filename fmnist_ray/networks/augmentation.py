@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from fmnist_ray.config.train import Augmentation
+from fmnist_ray.config.augmentation import Augmentation
 
 _NEAR = 8
 """A pixel this close to the background's tone belongs to it."""

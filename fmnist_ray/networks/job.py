@@ -33,6 +33,8 @@ class TrainingJob:
     validation: LabelledImages
     initial: dict[str, Tensor] | None = None
     """Weights to start from, in place of those of the seed."""
+    teacher: Network | None = None
+    """The network of the bundle that the settings name as teacher."""
 
     def fresh_network(self) -> Network:
         """The network with the initial weights of the seed, normalised to the training images, or to the held-out ones
@@ -81,6 +83,7 @@ class TrainingJob:
             settings=self.settings,
             world=world,
             class_weights=self._class_weights(),
+            teacher=self.teacher,
         )
 
     def _class_weights(self) -> Tensor | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 
-from fmnist_ray.config.train import Augmentation, TrainSettings
+from fmnist_ray.config.augmentation import Augmentation
+from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.errors import SettingError
 
 _AS_KERAS = Augmentation(rotation=10, shift=0.1, zoom=0.1)
@@ -69,12 +70,25 @@ RECIPES: dict[str, TrainSettings] = {
         augmentation=Augmentation(shift=0.08, flip=True, erasing=0.5),
         validation_share=1 / 12,
     ),
+    "large": TrainSettings(
+        architecture="wide_resnet",
+        epochs=300,
+        optimiser="sgd",
+        learning_rate=0.1,
+        weight_decay=5e-4,
+        schedule="cosine",
+        warmup=0.1,
+        label_smoothing=0.1,
+        ema=0.999,
+        augmentation=Augmentation(shift=0.08, flip=True, erasing=0.5, cutmix=0.5),
+        validation_share=1 / 12,
+    ),
 }
 RECIPES["quick"] = dataclasses.replace(
     RECIPES["default"], epochs=10, cycles=1, ema=0.995, augmentation=Augmentation(shift=0.04, flip=True)
 )
-"""`plain` is used where no recipe is named; `bn-cnn`, `default` and `quick` are our own, the others follow published
-reports."""
+"""`plain` is used where no recipe is named; `bn-cnn`, `default`, `quick` and `large` are our own, the others follow
+published reports."""
 
 
 def find_recipe(name: str) -> TrainSettings:

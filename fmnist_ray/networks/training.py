@@ -24,6 +24,7 @@ from fmnist_ray.networks.augmentation import augment, mix
 from fmnist_ray.networks.batches import Batch, Batches, epoch_seed
 from fmnist_ray.networks.checkpoint import TrainState, optimiser_tensors, part, prefixed, restore_optimiser
 from fmnist_ray.networks.data import Split
+from fmnist_ray.networks.distillation import Teacher
 from fmnist_ray.networks.inference import computes_in_bf16, predict
 from fmnist_ray.networks.network import Network
 from fmnist_ray.networks.optimisation import make_optimiser, rate_factor
@@ -72,8 +73,10 @@ class TrainingRun:
         settings: TrainSettings,
         world: World,
         class_weights: Tensor | None = None,
+        teacher: Network | None = None,
     ) -> None:
-        """`validation` are all held-out images; each worker looks at its share of them."""
+        """`validation` are all held-out images; each worker looks at its share of them. `teacher` is what the settings
+        name."""
         self.settings = settings
         self.world = world
         self.network = network.to(world.device).to(memory_format=torch.channels_last)
@@ -90,6 +93,7 @@ class TrainingRun:
         weights = None if class_weights is None else class_weights.to(world.device)
         self.loss = nn.CrossEntropyLoss(weight=weights, label_smoothing=settings.label_smoothing)
         self.half = settings.precision == "bf16" or (settings.precision == "auto" and computes_in_bf16(world.device))
+        self.teacher = Teacher(teacher, device=world.device, half=self.half) if teacher is not None else None
         self.history: list[dict[str, Any]] = []
         self.best: tuple[int, float] | None = None
         self.best_weights: dict[str, Tensor] = {}
@@ -174,9 +178,12 @@ class TrainingRun:
         pixels, partner, share = mix(pixels, self.settings.augmentation, generator)
         with torch.autocast(self.world.device, torch.bfloat16, enabled=self.half):
             logits, _ = self.stepped(pixels)
-        loss: Tensor = self.loss(logits.float(), labels)
+        logits = logits.float()
+        loss: Tensor = self.loss(logits, labels)
         if share < 1:
-            loss = share * loss + (1 - share) * self.loss(logits.float(), labels[partner])
+            loss = share * loss + (1 - share) * self.loss(logits, labels[partner])
+        if self.teacher is not None:
+            loss = self.teacher.loss(pixels, logits, loss)
         loss = loss * (len(labels) * self.world.size / self.batches.batch_size)
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)

@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from fmnist_ray.config.train import Augmentation, TrainSettings
+from fmnist_ray.config.augmentation import Augmentation
+from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.errors import SettingError
 from fmnist_ray.networks.recipes import RECIPES
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from fmnist_ray.bundle.classifier import load_bundle
-from fmnist_ray.bundle.format import HISTORY, read_bundle
+from fmnist_ray.bundle.format import HISTORY, SPEC, WEIGHTS, read_bundle, write_bundle
+from fmnist_ray.config.images import Preparation
 from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.errors import DivergedError, OutputTakenError, SettingError
 from fmnist_ray.flows import train as flow
@@ -19,6 +20,7 @@ from fmnist_ray.images.encode import encode_png
 from fmnist_ray.networks.checkpoint import TrainState
 from fmnist_ray.networks.job import Report, TrainingJob, train_here
 from fmnist_ray.reports.learning import learning_content
+from fmnist_ray.store import open_store
 
 SETTINGS = TrainSettings(architecture="ann", epochs=3, batch_size=50, seed=2)
 
@@ -86,6 +88,34 @@ def test_the_bundle_proves_itself_says_how_it_was_made_and_makes_way_for_an_ense
     assert second.test_accuracy > 0.95
     assert second.bundle_digest != outcome.bundle_digest
     assert read_bundle(outcome.bundle_uri).digest == second.bundle_digest
+
+
+def test_a_bundle_teaches_another_and_only_one_that_answers_the_same_question(tmp_path: Path) -> None:
+    first = run(tmp_path / "first")
+    second = run(tmp_path / "second", dataclasses.replace(SETTINGS, teacher=first.bundle_uri, seed=3))
+    facts = read_bundle(second.bundle_uri).spec.provenance
+    assert facts["teacher_digest"] == first.bundle_digest
+    assert facts["settings"]["teacher"] == first.bundle_uri
+    assert "teacher_digest" not in read_bundle(first.bundle_uri).spec.provenance
+    assert second.test_accuracy > 0.95
+
+    bundle = read_bundle(first.bundle_uri)
+    for changes, said in (
+        (
+            {"labels": tuple(f"class {number}" for number in range(10))},
+            "classes of the teacher .* are class 0, class 1",
+        ),
+        ({"preparation": Preparation()}, "images of the teacher .* in the style plain; this .* style fashion-mnist"),
+    ):
+        files = {name: data for name, data in bundle.files.items() if name != SPEC}
+        write_bundle(open_store(str(tmp_path / "other")), dataclasses.replace(bundle.spec, **changes), files)
+        with pytest.raises(SettingError, match=said):
+            run(tmp_path / "third", dataclasses.replace(SETTINGS, teacher=str(tmp_path / "other")))
+    files = {name: data for name, data in bundle.files.items() if name not in (SPEC, WEIGHTS)}
+    write_bundle(open_store(str(tmp_path / "bare")), bundle.spec, files)
+    with pytest.raises(SettingError, match="holds no weights to learn from"):
+        run(tmp_path / "third", dataclasses.replace(SETTINGS, teacher=str(tmp_path / "bare")))
+    assert not (tmp_path / "third").exists()
 
 
 def test_nothing_is_written_when_training_fails(tmp_path: Path) -> None:

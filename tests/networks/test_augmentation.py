@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmnist_ray.config.train import Augmentation
+from fmnist_ray.config.augmentation import Augmentation
 from fmnist_ray.networks.augmentation import augment, background, change_background, erase, mix, relight, shift
 
 EVERYTHING = Augmentation(shift=0.1, flip=True, rotation=10, zoom=0.1, erasing=0.5, lighting=0.2, background=0.5)

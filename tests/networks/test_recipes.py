@@ -36,6 +36,8 @@ def test_every_architecture_of_this_package_has_a_recipe() -> None:
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "plain"])
 def test_one_epoch_of_a_recipe_learns(name: str, sample: LabelledImages) -> None:
     settings = dataclasses.replace(find_recipe(name), epochs=1, cycles=1, batch_size=32)
+    if name == "large":  # a billion multiply-adds for an image of full size
+        sample = LabelledImages(pixels=sample.pixels[:, :, ::2, ::2], labels=sample.labels)
     parts = {"train": sample.take(np.arange(512)), "validation": sample.take(np.arange(512, 612))}
     state = train_here(TrainingJob(settings=settings, num_labels=10, **parts), lambda metrics: None)
     (epoch,) = state.record["history"]

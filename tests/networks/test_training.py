@@ -11,7 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fmnist_ray.config.train import Augmentation, TrainSettings
+from fmnist_ray.config.augmentation import Augmentation
+from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.errors import DivergedError, SettingError
 from fmnist_ray.networks.batches import epoch_rows
 from fmnist_ray.networks.checkpoint import TrainState, final_weights
