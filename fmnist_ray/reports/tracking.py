@@ -73,7 +73,11 @@ def _mlflow(name: str, settings: Mapping[str, Any], store: Store) -> Iterator[Tr
     mlflow.set_experiment(PROJECT)
     with mlflow.start_run(run_name=name):
         mlflow.log_params(dict(settings))
-        yield lambda figures, epoch: mlflow.log_metrics(dict(figures), step=epoch)
+
+        def track(figures: Mapping[str, float], epoch: int) -> None:
+            mlflow.log_metrics(dict(figures), step=epoch)
+
+        yield track
 
 
 @contextlib.contextmanager
