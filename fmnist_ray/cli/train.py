@@ -72,6 +72,8 @@ def train(
         named: dict[str, Any] = {"source.catalogue_uri": data, "source.size": size, "source.channels": channels}
         named |= {"source.label_column": label_column, "source.group_column": group_column, "seed": seed}
         if arch in CLASSICAL_MODELS:
+            if teacher is not None:
+                raise SettingError(f"--teacher is for networks, and {arch} is a classical model: leave it out.")
             settings = _settings("plain", [], named)
             return run_classical(arch, settings, output, out, params=change or [], subset=subset, replace=replace)
         from fmnist_ray.distributed.session import connect

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fmnist_ray.config.checks import check_choice
 from fmnist_ray.config.tune import Choice, Range
 from fmnist_ray.errors import SettingError
 
@@ -36,8 +37,7 @@ class SvmSettings:
     """Of Nystroem's sample and of the order of rows."""
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise SettingError(f"kind is {self.kind!r}; allowed are {', '.join(KINDS)}.")
+        check_choice("kind", self.kind, KINDS)
         for name in ("c", "gamma", "components", "epochs"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float) and 0 < value < 1e9):

@@ -17,6 +17,8 @@ from fmnist_ray.networks.recipes import find_recipe
 _BENCHMARK = "Xiao et al., arXiv 1708.07747, table 3"
 _STUDY = "report of a CNN + SVM study"
 _REPORT = "report of the network"
+_VERSION = 1
+"""Of what a run measures, and of the defaults of settings, which their digest leaves out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +61,10 @@ class CompareRun:
 
     @property
     def key(self) -> str:
-        """Where its result is kept. The name says all that changes it, so that another recipe is another run, and a
-        setting that is added later, with a default, is not."""
+        """Where its result is kept. The name has all that changes it, so that another recipe is another run."""
         settings = self.row.settings(self.seed, self.epochs)
         content = {
+            "version": _VERSION,
             "settings": [settings.digest(), settings.epochs],
             "model": [self.row.kind, self.row.model, self.row.params],
             "subset": self.subset,

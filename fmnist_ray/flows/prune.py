@@ -20,8 +20,8 @@ from fmnist_ray.store import open_store
 
 
 def prune(settings: PruneSettings, *, command: str, report: Report, execute: Execute = train_here) -> CompressOutcome:
-    """Write the bundle with a narrower network, fine-tuned on the bundle's own training images; the same validation
-    images calibrate it. The epochs run in this process unless `execute` says otherwise.
+    """Write the bundle with a narrower network, fine-tuned on the bundle's own training images to answer like the one
+    that it was; the same validation images calibrate it. The epochs run in this process, or where `execute` does them.
 
     It has no SVM, whose features would be others: fit one anew. Raises `BundleError` where the bundle does not say how
     it was trained, `SettingError` where its network can't be pruned, `OutputTakenError` as `train`.
@@ -32,6 +32,8 @@ def prune(settings: PruneSettings, *, command: str, report: Report, execute: Exe
     widths, weights = prune_blocks(load_network(bundle.spec, bundle.files[WEIGHTS]), settings.share)
     fine_tuned = dataclasses.replace(
         trained,
+        teacher=bundle.uri,
+        teacher_digest=bundle.digest,
         architecture_args={**trained.architecture_args, "inner": widths},
         pretrained=False,
         epochs=settings.epochs,

@@ -36,7 +36,7 @@ from fmnist_ray.decisions.calibration import Curve, expected_calibration_error, 
 from fmnist_ray.decisions.decide import decide
 from fmnist_ray.decisions.heads import fit_curves
 from fmnist_ray.errors import NotFoundError, SettingError
-from fmnist_ray.flows.teacher import load_teacher
+from fmnist_ray.flows.teacher import Teachers
 from fmnist_ray.flows.training_data import TrainingData, load_training_data
 from fmnist_ray.images.encode import encode_png
 from fmnist_ray.networks.checkpoint import TrainState
@@ -99,9 +99,10 @@ def train(
     started = time.perf_counter()
     out = open_store(out_uri)
     check_free(out, replace=replace)
+    teachers = Teachers()
+    settings = teachers.settle(settings)
     data = load_training_data(settings)
-    teacher = load_teacher(settings, data)
-    network, states = _trained(settings, data, execute, report, start, teacher.network)
+    network, states = _trained(settings, data, execute, report, start, teachers.network(settings, data))
     architecture, architecture_args = bundle_architecture(settings)
     graph = export_onnx(network, size=data.preparation.size)
     answers = HeldOutAnswers.of(graph, data.validation, data.test)
@@ -116,7 +117,7 @@ def train(
         provenance={
             **data.description,
             **_provenance(settings, states, command=command, recipe=recipe),
-            **(teacher.facts | (start.facts if start else {})),
+            **(start.facts if start else {}),
         },
         metrics={**answers.metrics, "num_parameters": num_parameters},
     )
@@ -129,10 +130,9 @@ def train(
         CARD: model_card(spec, (HELDOUT, HISTORY)),
         **heldout_files(answers.validation, data.validation.pixels, data.validation.labels),
     }
-    digest = write_bundle(out, spec, files)
     return TrainOutcome(
         bundle_uri=out.uri,
-        bundle_digest=digest,
+        bundle_digest=write_bundle(out, spec, files),
         architecture=architecture,
         num_parameters=num_parameters,
         epochs=sum(len(state.record["history"]) for state in states),

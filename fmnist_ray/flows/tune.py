@@ -12,7 +12,7 @@ import numpy as np
 
 from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.config.tune import Choice, Range, TuneSettings
-from fmnist_ray.flows.teacher import load_teacher
+from fmnist_ray.flows.teacher import Teachers
 from fmnist_ray.flows.training_data import load_training_data
 from fmnist_ray.networks.job import TrainingJob
 from fmnist_ray.reports.trials import trials_chart
@@ -59,7 +59,8 @@ class TuneOutcome:
 def tune(settings: TuneSettings, *, out_uri: str, search: Search) -> TuneOutcome:
     """Draw trials, run them, and write the best settings, a table and a chart of all to `out_uri`."""
     out = open_store(out_uri)
-    drawn = draw(settings)
+    teachers = Teachers()
+    drawn = [(teachers.settle(entry), varied) for entry, varied in draw(settings)]
     data = load_training_data(settings.base)
     jobs = [
         TrainingJob(
@@ -67,7 +68,7 @@ def tune(settings: TuneSettings, *, out_uri: str, search: Search) -> TuneOutcome
             num_labels=len(data.labels),
             train=data.train,
             validation=data.validation,
-            teacher=load_teacher(entry, data).network,
+            teacher=teachers.network(entry, data),
         )
         for entry, _ in drawn
     ]

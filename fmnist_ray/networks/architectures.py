@@ -65,7 +65,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "wide_resnet": Architecture(
         partial(residual_network, widths=(64, 128, 256), blocks=(6, 6, 6), stem=16),
-        "WRN-40-4 (arXiv 1605.07146): for a GPU, and a teacher of smaller networks",
+        "After WRN-40-4 (arXiv 1605.07146): for a GPU, and to teach smaller networks",
     ),
 }
 

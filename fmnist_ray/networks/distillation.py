@@ -1,7 +1,8 @@
 """Distillation: a small network learns the answers of a better one besides the labels.
 
-The better one answers each image as it was changed for this step, so that both look at the same (Beyer et al., arXiv
-2106.05237); how the two losses are weighed is Hinton et al.'s (arXiv 1503.02531).
+Answers are compared at a temperature, whose square makes up for the smaller gradients (Hinton et al., arXiv
+1503.02531). The better network answers each image as it was changed for this step, so that both look at the same (Beyer
+et al., arXiv 2106.05237). Temperature and share are usual values, not tuned here.
 """
 
 from __future__ import annotations

@@ -34,7 +34,10 @@ class TrainingJob:
     initial: dict[str, Tensor] | None = None
     """Weights to start from, in place of those of the seed."""
     teacher: Network | None = None
-    """The network of the bundle that the settings name as teacher."""
+    """The network of the bundle that the settings name as teacher; training moves it to where it computes."""
+
+    def __post_init__(self) -> None:
+        assert (self.teacher is None) == (self.settings.teacher is None), "settings and job name one teacher"
 
     def fresh_network(self) -> Network:
         """The network with the initial weights of the seed, normalised to the training images, or to the held-out ones

@@ -47,7 +47,8 @@ class EpochMetrics:
     """Epochs finished, this one included."""
     num_epochs: int
     loss: float
-    """Mean training loss, with augmentation and smoothing."""
+    """Mean training loss, with augmentation and smoothing; with a teacher, mostly the distance from its answers, which
+    is on another scale."""
     validation_loss: float
     """Mean cross-entropy on the validation split."""
     validation_accuracy: float
@@ -75,8 +76,8 @@ class TrainingRun:
         class_weights: Tensor | None = None,
         teacher: Network | None = None,
     ) -> None:
-        """`validation` are all held-out images; each worker looks at its share of them. `teacher` is what the settings
-        name."""
+        """`validation` are all held-out images; each worker looks at its share of them. `teacher` is the
+        network of the bundle that the settings name; it is moved to where this one computes."""
         self.settings = settings
         self.world = world
         self.network = network.to(world.device).to(memory_format=torch.channels_last)
@@ -176,7 +177,7 @@ class TrainingRun:
         labels = batch.labels
         pixels = augment(batch.pixels, batch.mirrored, self.settings.augmentation, generator)
         pixels, partner, share = mix(pixels, self.settings.augmentation, generator)
-        with torch.autocast(self.world.device, torch.bfloat16, enabled=self.half):
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.half):
             logits, _ = self.stepped(pixels)
         logits = logits.float()
         loss: Tensor = self.loss(logits, labels)

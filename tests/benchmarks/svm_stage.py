@@ -5,7 +5,7 @@
 - extraction: `features` against `classify`, whole commands on 60,000 rows, in turns.
 - kinds: seconds of a fit on 60,000 rows, accuracy, and how close the joined graph is to scikit-learn's decision
   function and predictions, on the 10,000 test images.
-- grid: a search on Ray against GridSearchCV with n_jobs=1.
+- grid: a search on Ray against GridSearchCV with one job and with two, on the same two cores.
 - inference: rows/s of the graph without and with a head, in turns.
 - stream: Nystroem on 600,000 rows, the training images under ten augmentations.
 - seed: a CNN of the published reports, trained here, and SVMs on its features.
@@ -126,16 +126,18 @@ def grid(bundle: str, work: Path) -> Figures:
     """3 C x 2 kernels x 5 folds on 10,000 rows: Ray tasks on a local cluster of two CPUs that is up, and GridSearchCV
     with one job and with two, in turns; medians of the ratios.
 
-    The first search of a command also pays for scikit-learn's import in each worker, as GridSearchCV's own process has
-    long done when it starts: `speedup` is of the turns after it, `speedup_of_the_first` of a cluster's first search,
-    each time on a cluster of its own. Two jobs say what two processes can win on this machine.
+    The first search on a cluster also pays for scikit-learn's import in each worker, as GridSearchCV's own process has
+    long done when it starts: `speedup` is of the turns after it, `speedup_of_the_first` of first searches, each on a
+    cluster of its own. What the start of a cluster costs, where none is up, is in `starts_of_ray_s`. Two jobs say what
+    two processes can win on this machine.
     """
     train, labels = scores(bundle, "train")
     rows = LabelledFeatures(features=train.features[:10_000], labels=labels[:10_000])
-    first = [turn for _ in range(3) for turn in _grid_turns(rows, 1)]
-    turns = _grid_turns(rows, 6)[1:]
+    clusters = [_grid_turns(rows, count) for count in (1, 1, 6)]
+    first, turns = [found[0] for _, found in clusters], [turn for _, found in clusters for turn in found[1:]]
     every = [*first, *turns]
     return {
+        "starts_of_ray_s": [start_s for start_s, _ in clusters],
         "first_turns": first,
         "turns": turns,
         "speedup": _median_ratio(turns, "search_s"),
@@ -156,12 +158,14 @@ def _median_ratio(turns: list[Figures], name: str) -> float:
     return float(statistics.median(turn["grid_search_cv_s"] / turn[name] for turn in turns))
 
 
-def _grid_turns(rows: LabelledFeatures, count: int) -> list[Figures]:
-    """Turns on one cluster."""
+def _grid_turns(rows: LabelledFeatures, count: int) -> tuple[float, list[Figures]]:
+    """Seconds that a cluster takes to start, and turns on it."""
     from fmnist_ray.distributed.session import connect
 
     turns = []
+    started = time.perf_counter()
     with connect(num_cpus=2):
+        start_s = time.perf_counter() - started
         time.sleep(SETTLE_S)
         for _ in range(count):
             alone_s, expected = _grid_search_cv(rows, n_jobs=1)
@@ -175,7 +179,7 @@ def _grid_turns(rows: LabelledFeatures, count: int) -> list[Figures]:
                 "choices_agree": bool(np.argmax(found) == np.argmax(expected)),
                 "difference_of_accuracy": float(np.abs(np.array(found) - np.array(expected)).max()),
             })  # fmt: skip
-    return turns
+    return start_s, turns
 
 
 def _search_on_ray(rows: LabelledFeatures) -> tuple[float, list[float], Figures]:

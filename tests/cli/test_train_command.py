@@ -25,6 +25,8 @@ def test_describe_shows_the_layers_and_their_costs() -> None:
         (["train"], "Name the place of the bundle with --out."),
         (["train", "--describe", "resnet_smal"], "the nearest are resnet_small"),
         (["train", "--out", "bundle", "--recipe", "defaul"], "the nearest are default"),
+        (["train", "--out", "bundle", "--teacher", ""], "teacher is ''; it must name a bundle."),
+        (["train", "--out", "bundle", "--arch", "rf", "--teacher", "default"], "rf is a classical model: leave it out"),
         (["train", "--out", "bundle", "--epochs", "0"], "epochs is 0; it must be at least 1."),
         (["train", "--out", "bundle", "--set", "augmentation.turn=3"], "sets nothing"),
         (["tune", "--out", "search", "--vary", "learning_rate"], "varies nothing"),

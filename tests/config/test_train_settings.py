@@ -50,6 +50,12 @@ def test_what_cannot_be_set_is_refused_in_a_sentence(assignment: str, message: s
         TrainSettings().override([assignment])
 
 
+def test_what_has_no_value_by_default_can_be_taken_out_again() -> None:
+    settings = TrainSettings().override(["teacher=default", "source.catalogue_uri=photos"])
+    assert (settings.teacher, settings.source.catalogue_uri) == ("default", "photos")
+    assert settings.override(["teacher=null", "source.catalogue_uri=null"]) == TrainSettings()
+
+
 def test_the_digest_changes_with_every_setting_and_not_with_their_order() -> None:
     settings = TrainSettings()
     others = [

@@ -30,6 +30,7 @@ def test_what_is_planned() -> None:
     assert [run.title for run in runs[:2]] == ["keras-cnn3, 100 rows, seed 0", "cnn3-128-dropout, 100 rows, seed 0"]
     quick = planned_heads(study(Path("x"), subset=600, only=("bn-cnn",), seeds=1))
     assert [run.num_rows for run in quick] == [100, 600]
+    assert quick[0].key == "heads/bn-cnn/100-0-a9fc50310fa4.json", "the same with a setting more, or work is lost"
     with pytest.raises(SettingError, match="no network 'bn_cnn'; the nearest are bn-cnn"):
         planned_heads(study(Path("x"), only=("bn_cnn",)))
 

@@ -45,6 +45,7 @@ def test_the_shipped_bundle_with_half_the_channels(tmp_path: Path) -> None:
     assert bundle.spec.metrics["test_accuracy"] == pytest.approx(after["accuracy"], abs=0.002)
     facts = bundle.spec.provenance
     assert facts["pruned"]["from_digest"] == read_bundle("default").digest
+    assert facts["settings"]["teacher_digest"] == read_bundle("default").digest
     assert (facts["settings"]["epochs"], facts["settings"]["learning_rate"]) == (2, 0.1)
     assert WEIGHTS in bundle.files
     assert HISTORY in bundle.files

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load
 
 from fmnist_ray.bundle.classifier import load_bundle
 from fmnist_ray.bundle.format import HISTORY, SPEC, WEIGHTS, read_bundle, write_bundle
@@ -90,32 +92,63 @@ def test_the_bundle_proves_itself_says_how_it_was_made_and_makes_way_for_an_ense
     assert read_bundle(outcome.bundle_uri).digest == second.bundle_digest
 
 
-def test_a_bundle_teaches_another_and_only_one_that_answers_the_same_question(tmp_path: Path) -> None:
+def test_a_bundle_teaches_an_ensemble(tmp_path: Path) -> None:
     first = run(tmp_path / "first")
-    second = run(tmp_path / "second", dataclasses.replace(SETTINGS, teacher=first.bundle_uri, seed=3))
-    facts = read_bundle(second.bundle_uri).spec.provenance
-    assert facts["teacher_digest"] == first.bundle_digest
-    assert facts["settings"]["teacher"] == first.bundle_uri
-    assert "teacher_digest" not in read_bundle(first.bundle_uri).spec.provenance
+    jobs: list[TrainingJob] = []
+
+    def execute(job: TrainingJob, report: Report) -> TrainState:
+        jobs.append(job)
+        return train_here(job, report)
+
+    settings = dataclasses.replace(SETTINGS, teacher=first.bundle_uri, ensemble=2)
+    second = flow.train(
+        settings, out_uri=str(tmp_path / "second"), command="", execute=execute, report=lambda metrics: None
+    )
+    facts = read_bundle(second.bundle_uri).spec.provenance["settings"]
+    assert (facts["teacher"], facts["teacher_digest"]) == (first.bundle_uri, first.bundle_digest)
+    weights = load(read_bundle(first.bundle_uri).files[WEIGHTS])
+    for job in jobs:
+        assert job.teacher is not None
+        assert all(torch.equal(weights[name], value) for name, value in job.teacher.state_dict().items())
+    assert len({job.settings.digest() for job in jobs}) == 2
     assert second.test_accuracy > 0.95
 
-    bundle = read_bundle(first.bundle_uri)
-    for changes, said in (
-        (
-            {"labels": tuple(f"class {number}" for number in range(10))},
-            "classes of the teacher .* are class 0, class 1",
-        ),
-        ({"preparation": Preparation()}, "images of the teacher .* in the style plain; this .* style fashion-mnist"),
-    ):
-        files = {name: data for name, data in bundle.files.items() if name != SPEC}
-        write_bundle(open_store(str(tmp_path / "other")), dataclasses.replace(bundle.spec, **changes), files)
-        with pytest.raises(SettingError, match=said):
-            run(tmp_path / "third", dataclasses.replace(SETTINGS, teacher=str(tmp_path / "other")))
-    files = {name: data for name, data in bundle.files.items() if name not in (SPEC, WEIGHTS)}
-    write_bundle(open_store(str(tmp_path / "bare")), bundle.spec, files)
-    with pytest.raises(SettingError, match="holds no weights to learn from"):
-        run(tmp_path / "third", dataclasses.replace(SETTINGS, teacher=str(tmp_path / "bare")))
-    assert not (tmp_path / "third").exists()
+    # The name of the teacher means another bundle: another training, and not that of the settings that were written.
+    run(tmp_path / "first", dataclasses.replace(SETTINGS, epochs=1), replace=True)
+    with pytest.raises(SettingError, match="these settings are of"):
+        run(tmp_path / "third", TrainSettings.from_dict(facts))
+    before = {job.settings.digest() for job in jobs}
+    flow.train(settings, out_uri=str(tmp_path / "third"), command="", execute=execute, report=lambda metrics: None)
+    assert before.isdisjoint(job.settings.digest() for job in jobs[2:])
+
+
+def test_who_can_not_teach(tmp_path: Path) -> None:
+    bundle = read_bundle(run(tmp_path / "first", dataclasses.replace(SETTINGS, epochs=1)).bundle_uri)
+    number = 0
+
+    def said(settings: TrainSettings = SETTINGS, *, without: tuple[str, ...] = (), **changes: object) -> str:
+        nonlocal number
+        number += 1
+        place = str(tmp_path / str(number))
+        files = {name: data for name, data in bundle.files.items() if name not in (SPEC, *without)}
+        write_bundle(open_store(place), dataclasses.replace(bundle.spec, **changes), files)
+        with pytest.raises(SettingError) as caught:
+            run(tmp_path / "out", dataclasses.replace(settings, teacher=place))
+        return str(caught.value)
+
+    labels = (*bundle.spec.labels[:9], "Gown")
+    assert "Class 10 of the teacher" in said(labels=labels)
+    assert "is Gown, of this training Ankle boot" in said(labels=labels)
+    assert "in the style plain; this training's of 28 x 28 pixels, grey, in the style fashion-mnist" in said(
+        preparation=Preparation()
+    )
+    assert "holds no weights to learn from" in said(without=(WEIGHTS,))
+    assert "does not say what it was trained on" in said(provenance={})
+    other = dataclasses.replace(SETTINGS, seed=3, validation_share=0.2)
+    assert "holds out: train with --set seed=2 --set validation_share=0.1, as it was." in said(other)
+    with pytest.raises(SettingError, match="must name a bundle"):
+        dataclasses.replace(SETTINGS, teacher="")
+    assert not (tmp_path / "out").exists()
 
 
 def test_nothing_is_written_when_training_fails(tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ def test_a_teacher_helps_where_half_of_the_labels_are_wrong() -> None:
     reached = []
     for network in (None, teacher):
         seen: list[EpochMetrics] = []
-        train_here(dataclasses.replace(whole, train=bars(600, 1, wrong=0.5), teacher=network), seen.append)
+        settings = dataclasses.replace(SETTINGS, teacher=network and "the whole one")
+        noisy = dataclasses.replace(whole, settings=settings, train=bars(600, 1, wrong=0.5), teacher=network)
+        train_here(noisy, seen.append)
         reached.append(seen[-1].validation_accuracy)
     alone, taught = reached
     assert taught > alone + 0.1
