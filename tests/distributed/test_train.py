@@ -76,7 +76,9 @@ def test_gloo_is_told_the_interface_of_the_node(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.long
 def test_two_workers_train_what_one_trains_and_the_same_place_goes_on(tmp_path: Path) -> None:
     place = TrainingPlace(storage_uri=str(tmp_path), workers=2)
-    uneven = job(dataclasses.replace(SETTINGS, batch_size=33))
+    teacher = job(dataclasses.replace(SETTINGS, seed=1)).fresh_network()
+    taught = dataclasses.replace(SETTINGS, batch_size=33, teacher="another seed")
+    uneven = dataclasses.replace(job(SETTINGS), settings=taught, teacher=teacher)
     seen: list[EpochMetrics] = []
     state = train_on_ray(uneven, place, seen.append)
     assert [metrics.epoch for metrics in seen] == [1, 2]
