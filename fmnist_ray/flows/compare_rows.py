@@ -91,23 +91,38 @@ def _network(name: str, reported: float | None = None, **facts: Any) -> CompareR
     return CompareRow(name=name, kind="network", model=name, reported=reported, **facts)
 
 
-def _pixels(name: str, reported: float | None, source: str = _BENCHMARK, note: str | None = None) -> CompareRow:
-    return CompareRow(name=name, kind="pixels", model=name, reported=reported, source=source, note=note)
+def _pixels(name: str, reported: float | None, source: str = _BENCHMARK, cause: str | None = None) -> CompareRow:
+    return CompareRow(name=name, kind="pixels", model=name, reported=reported, source=source, cause=cause)
 
 
 _LENET = "a validation figure of ten epochs"
+_LENET_CAUSE = (
+    "44,426 parameters reach 88.71 % in ten epochs here without any dropout, and 89.95 % in 30 with a tenth dropped; "
+    "the report's figure is of validation images, its optimiser and batches are not known"
+)
 LEADERBOARD = (
     _network("keras-cnn3", 0.8328, source=_STUDY),
     _network("conv1-k3"),
     _network("conv1-k4"),
     CompareRow(name="cnn+svm", kind="features", model="svm", features_of="keras-cnn3", reported=0.9095, source=_STUDY),
     _network("cnn3-128", 0.90, source=_REPORT, note="reported as over-fitting near 90 %"),
-    _network("cnn3-128-dropout", 0.9258, source=_REPORT, note="places of dropout reconstructed"),
-    _network("cnn-dropout-1", 0.9138, source=_REPORT, note=_LENET),
+    _network(
+        "cnn3-128-dropout",
+        0.9258,
+        source=_REPORT,
+        note="places of dropout reconstructed",
+        cause="the report's figure is the best on its test images; ours is the epoch of the lowest validation loss",
+    ),
+    _network("cnn-dropout-1", 0.9138, source=_REPORT, note=_LENET, cause=_LENET_CAUSE),
     _network("cnn-dropout-2", note="widths reconstructed"),
-    _network("cnn-dropout-3", 0.9138, source=_REPORT, note=_LENET),
+    _network("cnn-dropout-3", 0.9138, source=_REPORT, note=_LENET, cause=_LENET_CAUSE),
     _network("cnn-simple", note="widths reconstructed"),
-    _network("ann", 0.8803, source=_REPORT),
+    _network(
+        "ann",
+        0.8803,
+        source=_REPORT,
+        cause="the report does not describe its layers; ours, one hidden layer of 128, gains nothing by 30 epochs",
+    ),
     _network("keras-bn", 0.8929, source=_REPORT),
     _network("basic-cnn", 0.84, source=_REPORT, note="reported early in training"),
     _network("basic-cnn-2", 0.84, source=_REPORT, note="reported early in training"),
@@ -120,8 +135,17 @@ LEADERBOARD = (
     _pixels("rf", 0.873),
     _pixels("mlp", 0.871),
     _pixels("gb", 0.880),
-    _pixels("knn", 0.854),
-    _pixels("hog-svm", 0.926, "benchmark page of Fashion-MNIST, November 2017"),
+    _pixels(
+        "knn",
+        0.854,
+        cause="it learns from 54,000 images, the report's from 60,000, with which ours is right on 85.54 %",
+    ),
+    _pixels(
+        "hog-svm",
+        0.926,
+        "benchmark page of Fashion-MNIST, November 2017",
+        cause="the cells, blocks and C of the source are not known; ours are 4 x 4 pixels, 2 x 2 cells and 10",
+    ),
 )
 
 _OPTIMISERS = {
