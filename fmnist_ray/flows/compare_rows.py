@@ -111,7 +111,8 @@ LEADERBOARD = (
         0.9258,
         source=_REPORT,
         note="places of dropout reconstructed",
-        cause="the report's figure is the best on its test images; ours is the epoch of the lowest validation loss",
+        cause="published figures are partly the best of the test images; of this network, batches of 32 reach 90.95 %, "
+        "and a falling learning rate with averaged weights 91.90 %",
     ),
     _network("cnn-dropout-1", 0.9138, source=_REPORT, note=_LENET, cause=_LENET_CAUSE),
     _network("cnn-dropout-2", note="widths reconstructed"),

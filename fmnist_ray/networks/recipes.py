@@ -18,14 +18,9 @@ RECIPES: dict[str, TrainSettings] = {
     "keras-cnn3": TrainSettings(architecture="keras_cnn3", batch_size=64),
     "conv1-k3": TrainSettings(architecture="conv1_k3", batch_size=64),
     "conv1-k4": TrainSettings(architecture="conv1_k4", batch_size=64),
-    "cnn3-128": TrainSettings(architecture="cnn3_128", batch_size=_KERAS_BATCH, validation_share=0.2),
+    "cnn3-128": TrainSettings(architecture="cnn3_128", validation_share=0.2),
     "cnn3-128-dropout": TrainSettings(
-        architecture="cnn3_128_dropout",
-        epochs=50,
-        batch_size=_KERAS_BATCH,
-        select="validation_loss",
-        patience=10,
-        validation_share=0.2,
+        architecture="cnn3_128_dropout", epochs=50, select="validation_loss", patience=10, validation_share=0.2
     ),
     "cnn-dropout-1": TrainSettings(architecture="cnn_dropout_1", batch_size=_KERAS_BATCH),
     "cnn-dropout-2": TrainSettings(architecture="cnn_dropout_2", batch_size=_KERAS_BATCH),

@@ -35,7 +35,7 @@ def test_what_is_planned() -> None:
         planned_heads(study(Path("x"), only=("bn_cnn",)))
 
 
-@pytest.mark.parametrize(("rows", "epochs", "patience"), [(60_000, 50, 10), (1_000, 50, 10), (100, 500, 100)])
+@pytest.mark.parametrize(("rows", "epochs", "patience"), [(60_000, 50, 10), (10_000, 50, 10), (1_000, 200, 40)])
 def test_few_rows_have_more_epochs(rows: int, epochs: int, patience: int) -> None:
     settings = HeadsRun(network="cnn3-128-dropout", num_rows=rows, seed=1, epochs=None).settings
     assert (settings.epochs, settings.patience, settings.seed) == (epochs, patience, 1)
