@@ -18,7 +18,8 @@ class PruneSettings:
     share: float = 0.5
     """Of the channels within each residual block, those that go."""
     epochs: int = 16
-    """Passes over the bundle's own training images after the pruning, as it was trained, at half the learning rate."""
+    """Passes over the bundle's own training images after the pruning: as it was trained, at half the learning rate and
+    with the bundle itself as teacher."""
     replace: bool = False
     """Take the place of a bundle in `out_uri`."""
 

@@ -77,7 +77,7 @@ def _check_split(settings: TrainSettings, bundle: Bundle) -> None:
             f"Bundle {bundle.uri} does not say what it was trained on, so images that are held out here may be among "
             "it: name one that train wrote."
         )
-    theirs, ours = (_split(TrainSettings.from_dict(trained)), _split(settings))
+    theirs, ours = _split(TrainSettings.from_dict(trained)), _split(settings)
     if different := [name for name, value in theirs.items() if ours[name] != value]:
         raise SettingError(
             f"The teacher {bundle.uri} has learned from images that this training holds out: train with "

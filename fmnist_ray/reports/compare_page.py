@@ -52,9 +52,13 @@ class CompareReport:
             for row in self.rows
         ]
 
-    def below(self) -> list[tuple[str, str]]:
-        """The rows that do not reach their report, each with the cause."""
-        return [(row["name"], row.get("cause") or "cause not known") for row in self.rows if verdict(row) == "below"]
+    def below(self) -> list[tuple[list[str], str]]:
+        """The rows that do not reach their report, by the cause."""
+        names: dict[str, list[str]] = {}
+        for row in self.rows:
+            if verdict(row) == "below":
+                names.setdefault(row.get("cause") or "cause not known", []).append(row["name"])
+        return [(of_cause, cause) for cause, of_cause in names.items()]
 
     def files(self) -> dict[str, bytes]:
         """Every file by its name; the page goes last."""
@@ -72,7 +76,8 @@ class CompareReport:
         lines = [f"| {' | '.join(self.columns)} |", f"|---|{'--:|' * (len(self.columns) - 1)}"]
         lines += [f"| {' | '.join(map(str, cells))} |" for cells in self.table()]
         if below := self.below():
-            lines += ["", f"Below the reported figure: {'; '.join(f'{name} ({cause})' for name, cause in below)}."]
+            causes = "; ".join(f"{' and '.join(names)} ({cause})" for names, cause in below)
+            lines += ["", f"Below the reported figure: {causes}."]
         return "\n".join(lines) + "\n"
 
 

@@ -40,7 +40,8 @@ def found(content: dict[str, Any]) -> str:
         return wrapped(
             f"{sentences} (`compare --study heads`; the figures are in `tests/benchmarks/results/heads.json`.)"
         )
-    return f"{wrapped(ABOUT)}\n{CompareReport(content).to_markdown()}"
+    *table, below = CompareReport(content).to_markdown().splitlines()
+    return "\n".join([wrapped(ABOUT), *table, wrapped(below)])
 
 
 def replaced(text: str, study: str, found: str) -> str:

@@ -141,12 +141,16 @@ def test_a_row_below_its_report_says_why() -> None:
         row | {"name": "even", "test_accuracy": 0.9, "cause": None},
         row | {"name": "low", "test_accuracy": 0.89, "cause": "trained on fewer images"},
         row | {"name": "lower", "test_accuracy": 0.88, "cause": None},
+        row | {"name": "lowest", "test_accuracy": 0.87, "cause": "trained on fewer images"},
     ]
-    facts = {"study": "leaderboard", "rows": rows, "missing": [], "num_done": 3, "num_runs": 3, "epochs": None}
+    facts = {"study": "leaderboard", "rows": rows, "missing": [], "num_done": 4, "num_runs": 4, "epochs": None}
     report = CompareReport({**facts, "subset": None, "written_at": "2026-11-21T22:00:00+00:00"})
     table = report.to_markdown()
     assert "| low | 90.00 % | 89.00 % (below) | 1 |" in table
     assert "| even | 90.00 % | 90.00 % | 1 |" in table
-    assert table.endswith("Below the reported figure: low (trained on fewer images); lower (cause not known).\n")
+    assert table.endswith(
+        "Below the reported figure: low and lowest (trained on fewer images); lower (cause not known).\n"
+    )
     page = report.files()["leaderboard.html"].decode()
-    assert "low is below its reported figure: trained on fewer images." in page
+    assert "low and lowest are below their reported figure: trained on fewer images." in page
+    assert "lower is below its reported figure: cause not known." in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from fmnist_ray.bundle.format import read_bundle
 from fmnist_ray.config.train import TrainSettings
 from fmnist_ray.config.tune import Choice, Range, TuneSettings, parse_vary
 from fmnist_ray.errors import SettingError
@@ -66,6 +68,18 @@ def test_the_best_settings_become_a_recipe_file(tmp_path: Path) -> None:
     assert [row["failure"] for row in table[-2:]] == ["The loss is nan.", "died"]
     chart = ElementTree.fromstring((tmp_path / "trials.svg").read_text())
     assert len(chart.findall("{http://www.w3.org/2000/svg}polyline")) == 40
+
+
+def test_the_trials_share_one_teacher(tmp_path: Path) -> None:
+    base = dataclasses.replace(SETTINGS.base, teacher="default", validation_share=1 / 12)
+
+    def search(jobs: Sequence[TrainingJob]) -> list[tuple[tuple[float, ...], str | None]]:
+        assert len({id(job.teacher) for job in jobs}) == 1
+        assert jobs[0].teacher is not None
+        return [((0.5,), None)] * len(jobs)
+
+    outcome = tune(dataclasses.replace(SETTINGS, base=base, trials=3), out_uri=str(tmp_path), search=search)
+    assert find_settings(outcome.recipe_uri).teacher_digest == read_bundle("default").digest
 
 
 def test_ranges_and_choices_are_read_from_text() -> None:

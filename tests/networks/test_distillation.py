@@ -29,7 +29,7 @@ def bars(count: int, seed: int, *, wrong: float = 0.0) -> LabelledImages:
     return LabelledImages(pixels=pixels, labels=labels)
 
 
-def test_the_loss_is_that_of_the_paper_and_gives_the_teacher_no_gradient() -> None:
+def test_the_loss_is_its_formula_and_gives_the_teacher_no_gradient() -> None:
     torch.manual_seed(0)
     network = build_network("ann", num_labels=10, channels=1, size=28)
     pixels = torch.randint(0, 256, (7, 1, 28, 28), dtype=torch.uint8)
