@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -22,6 +22,11 @@ _OBJECT_STORE_BYTES = 200 << 20
 _FOLDER_PLACE = Path("/tmp")
 """Not TMPDIR, which may be long: the sockets in Ray's folder must have names under 108 bytes."""
 _FOLDER_PREFIX = "fmnist-ray-"
+_LOOK_LESS = {
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # an actor that asks whether a node is about to be taken away
+    "REPORTER_UPDATE_INTERVAL_MS": "60000",  # of figures of the machine, for a dashboard that isn't there
+}
+"""For a Ray inside a command, whose helpers share the cores with the work."""
 _ANSWER_TIMEOUT_S = 10
 
 
@@ -81,30 +86,55 @@ def _joined(address: str) -> Iterator[None]:
 def _embedded(num_cpus: int) -> Iterator[None]:
     _remove_left_behind()
     os.environ.pop("RAY_metrics_report_interval_ms", None)  # nobody looks at the processes that are started here
+    with own_folder() as folder, unless_set(_LOOK_LESS):
+        try:
+            _start(num_cpus, folder)
+            _kill_monitor()
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _start(num_cpus: int, folder: str) -> None:
+    try:
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _temp_dir=folder,
+        )
+    except Exception as error:  # Ray raises a bare Exception when its processes are late
+        raise ClusterError(f"Ray could not be started on this machine ({_first_line(error)}).") from error
+
+
+@contextlib.contextmanager
+def own_folder() -> Iterator[str]:
+    """A folder of this command for sockets; a later command removes it where this one is killed."""
     folder = tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-", dir=_FOLDER_PLACE)
     try:
-        try:
-            ray.init(
-                address="local",
-                num_cpus=num_cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                _temp_dir=folder,
-            )
-        except Exception as error:  # Ray raises a bare Exception when its processes are late
-            raise ClusterError(f"Ray could not be started on this machine ({_first_line(error)}).") from error
-        yield
+        yield folder
     finally:
-        _kill_monitor()
-        ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def unless_set(variables: Mapping[str, str]) -> Iterator[None]:
+    """With those of `variables` in the environment that the user has not set."""
+    added = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
 def _kill_monitor() -> None:
-    """End the autoscaler's monitor, which has nothing to scale and nothing to save: it does not heed the SIGTERM with
-    which `ray.shutdown` would wait a second for it."""
+    """End the autoscaler's monitor, which has nothing to scale, and would at the end not heed the SIGTERM with which
+    `ray.shutdown` would wait a second for it."""
     with contextlib.suppress(psutil.NoSuchProcess):
         for child in psutil.Process().children():
             if any("autoscaler" in part and part.endswith("monitor.py") for part in child.cmdline()):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import tempfile
-import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +11,11 @@ import ray
 import ray.train
 from ray.exceptions import RayError
 from ray.train.torch import TorchTrainer, get_device
-from ray.util.queue import Queue
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fmnist_ray.distributed.process_group import NodeNetworkConfig
+from fmnist_ray.distributed.progress import passing_on
 from fmnist_ray.distributed.run_metrics import TrainingMetrics
+from fmnist_ray.distributed.session import unless_set
 from fmnist_ray.distributed.stream import StreamBatches, stream_dataset
 from fmnist_ray.errors import ClusterError, FmnistRayError, SettingError, WorkerDiedError
 from fmnist_ray.networks.checkpoint import TrainState
@@ -27,10 +25,12 @@ from fmnist_ray.networks.training import EpochMetrics, World
 from fmnist_ray.store import open_store
 
 STATE = "state.safetensors"
-_POLL_S = "0.2"
-"""Seconds between two looks of Ray's controller for reports. An epoch waits for the look: the default is 2."""
+_POLL_S = (0.1, 1.0)
+"""Least and most seconds between two looks of Ray's controller for reports. A shorter epoch waits for the next look; a
+look interrupts the training."""
+_IMAGES_PER_S = 50_000
+"""A fast training's, by which the looks are timed to be no rarer than its epochs."""
 _COLLECTIVE_TIMEOUT_S = 300
-_DONE = None
 _STREAM = "train"
 
 
@@ -60,45 +60,48 @@ def train_on_ray(job: TrainingJob, place: TrainingPlace, report: Report) -> Trai
     training's own errors.
     """
     resources = _resources_per_worker(place, reading=isinstance(job.train, StreamedImages))
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", _POLL_S)
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    progress = Queue(
-        actor_options={"num_cpus": 0, "scheduling_strategy": here}
-    )  # must not be lost with a worker's node
     name = f"{job.settings.architecture}-{job.settings.digest()}"
-    listener = threading.Thread(target=_listen, args=(progress, report, TrainingMetrics(name)), daemon=True)
-    listener.start()
-    trainer = TorchTrainer(
-        _train_worker,
-        train_loop_config={"job": ray.put(job), "progress": progress},
-        datasets={_STREAM: stream_dataset(job.train)} if isinstance(job.train, StreamedImages) else None,
-        torch_config=NodeNetworkConfig(timeout_s=_COLLECTIVE_TIMEOUT_S),
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=_num_workers(place),
-            use_gpu=place.gpu,
-            resources_per_worker=resources,
-        ),
-        run_config=ray.train.RunConfig(
-            name=name,
-            storage_path=place.storage_uri,
-            failure_config=_failure_config(place),
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
-        ),
-    )
+    gauges = TrainingMetrics(name)
+
+    def on_epoch(metrics: EpochMetrics) -> None:
+        gauges.add(metrics)
+        report(metrics)
+
+    poll_s = min(max(_POLL_S[0], len(job.train.labels) / _IMAGES_PER_S), _POLL_S[1])
+    with passing_on(on_epoch) as sender, unless_set({"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": str(poll_s)}):
+        trainer = TorchTrainer(
+            _train_worker,
+            train_loop_config={"job": ray.put(job)},
+            datasets={_STREAM: stream_dataset(job.train)} if isinstance(job.train, StreamedImages) else None,
+            torch_config=NodeNetworkConfig(timeout_s=_COLLECTIVE_TIMEOUT_S),
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=_num_workers(place),
+                use_gpu=place.gpu,
+                resources_per_worker=resources,
+            ),
+            run_config=ray.train.RunConfig(
+                name=name,
+                storage_path=place.storage_uri,
+                failure_config=_failure_config(place),
+                checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+                callbacks=[sender],  # type: ignore[list-item]  # Ray's types are of Train V1
+            ),
+        )
+        result = _fit(trainer, place)
+    if isinstance(result.return_value, FmnistRayError):
+        raise result.return_value
+    assert result.checkpoint is not None
+    return read_state(result.checkpoint)
+
+
+def _fit(trainer: TorchTrainer, place: TrainingPlace) -> Any:
+    """Ray's result, or our error for its error; Ray's types are of Train V1."""
     try:
-        result = trainer.fit()
+        return trainer.fit()
     except ray.train.WorkerGroupError as error:
         raise WorkerDiedError(f"Training workers died more than {place.max_failures} times: {error}") from error
     except (ray.train.ControllerError, RayError) as error:
         raise ClusterError(f"Ray could not run the training: {error}") from error
-    finally:
-        progress.put(_DONE)
-        listener.join(timeout=5)
-        progress.shutdown()
-    if isinstance(result.return_value, FmnistRayError):  # type: ignore[attr-defined]  # Ray's types are of Train V1
-        raise result.return_value  # type: ignore[attr-defined]
-    assert result.checkpoint is not None
-    return read_state(result.checkpoint)
 
 
 def _train_worker(config: dict[Any, Any]) -> Any:
@@ -106,7 +109,6 @@ def _train_worker(config: dict[Any, Any]) -> Any:
     context = ray.train.get_context()
     world = World(rank=context.get_world_rank(), size=context.get_world_size(), device=str(get_device()))
     job: TrainingJob = ray.get(config["job"])
-    progress: Queue = config["progress"]
 
     def on_epoch(metrics: EpochMetrics, state: Any) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -114,7 +116,6 @@ def _train_worker(config: dict[Any, Any]) -> Any:
             if world.rank == 0:
                 open_store(folder).put(STATE, state().to_bytes())
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
-                progress.put(dataclasses.asdict(metrics))
             ray.train.report(dataclasses.asdict(metrics), checkpoint=checkpoint)
 
     try:
@@ -153,13 +154,6 @@ def read_state(checkpoint: ray.train.Checkpoint) -> TrainState:
     """The state that a checkpoint of Ray holds."""
     with checkpoint.as_directory() as folder:
         return TrainState.from_bytes(open_store(folder).get(STATE))
-
-
-def _listen(progress: Queue, report: Report, metrics: TrainingMetrics) -> None:
-    """Pass epochs from the workers on to the caller, and to Prometheus, until the end mark."""
-    while (epoch := progress.get()) is not _DONE:
-        metrics.add(EpochMetrics(**epoch))
-        report(EpochMetrics(**epoch))
 
 
 def _resources_per_worker(place: TrainingPlace, *, reading: bool) -> dict[str, float]:
