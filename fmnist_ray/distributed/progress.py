@@ -1,8 +1,7 @@
 """Epochs on their way to the process that asked for a training, as they end.
 
-They come from Ray's controller of the training, which runs on that process's machine, through a socket in the file
-system. A queue's actor would wake a hundred times a second, as every process of Ray does: four such actors cost a
-training that keeps two cores busy 4 % of its speed (measured by stopping them in turns, two cores, 2026-11-22).
+They come from Ray's controller of the training, which runs on that process's machine, through a file there. A queue
+would be one more actor, and each process of Ray's wakes a hundred times a second on the cores that train.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
-from multiprocessing.connection import Client, Listener
+from pathlib import Path
 from typing import Any
 
 from ray.train import UserCallback
@@ -21,55 +20,47 @@ from fmnist_ray.distributed.session import own_folder
 from fmnist_ray.networks.job import Report
 from fmnist_ray.networks.training import EpochMetrics
 
-_END = b""
-_FAMILY = "AF_UNIX"
+_LOOK_S = 0.2
+_LAST_REPORTS_S = 60
+"""How long a training that has ended waits for the last of its reports."""
 
 
-class EpochSender(UserCallback):
-    """Sends the first worker's metrics of each reported epoch to `address`; runs inside Ray's controller."""
+class EpochWriter(UserCallback):
+    """Adds the first worker's metrics of each reported epoch to a file; runs inside Ray's controller."""
 
-    def __init__(self, address: str) -> None:
-        self._address = address
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
-        """Called by Ray when all workers have reported and the checkpoint is stored. A training does not end because
-        nobody listens to it."""
+        """Called by Ray when all workers have reported and the checkpoint is stored; a training does not end because
+        an epoch can't be shown."""
         try:
-            _send(self._address, json.dumps(metrics[0]).encode())
+            with self._path.open("a") as file:
+                file.write(json.dumps(metrics[0]) + "\n")
         except OSError as error:
-            logging.getLogger(__name__).warning("An epoch could not be shown: %s", error)
+            logging.getLogger(__name__).warning("An epoch can't be shown: %s", error)
 
 
 @contextlib.contextmanager
-def passing_on(report: Report) -> Iterator[EpochSender]:
-    """Give every epoch that the sender is told of to `report`, in a thread of this process, in their order; at the end
-    all have been given."""
+def passing_on(report: Report) -> Iterator[EpochWriter]:
+    """Give every epoch that is written to `report`, in a thread of this process and in their order."""
     with own_folder() as folder:
-        address = f"{folder}/epochs"
-        listener = Listener(address, _FAMILY)
-        thread = threading.Thread(target=_listen, args=(listener, report), daemon=True)
-        thread.start()
+        path = Path(folder) / "epochs.jsonl"
+        path.touch()
+        ended = threading.Event()
+        reader = threading.Thread(target=_follow, args=(path, report, ended), daemon=True)
+        reader.start()
         try:
-            yield EpochSender(address)
+            yield EpochWriter(path)
         finally:
-            with contextlib.suppress(OSError):  # `report` has raised, and nobody listens any more
-                _send(address, _END)
-            thread.join()
+            ended.set()
+            reader.join(_LAST_REPORTS_S)
 
 
-def _send(address: str, message: bytes) -> None:
-    with Client(address, _FAMILY) as connection:
-        connection.send_bytes(message)
-
-
-def _listen(listener: Listener, report: Report) -> None:
-    with listener:
-        while True:
-            try:
-                with listener.accept() as connection:
-                    message = connection.recv_bytes()
-            except EOFError:  # the controller was killed between two lines
-                continue
-            if message == _END:
-                return
-            report(EpochMetrics(**json.loads(message)))
+def _follow(path: Path, report: Report, ended: threading.Event) -> None:
+    last_look = False
+    with path.open() as lines:
+        while not last_look:
+            last_look = ended.wait(_LOOK_S)
+            for line in iter(lines.readline, ""):
+                report(EpochMetrics(**json.loads(line)))

@@ -84,9 +84,8 @@ def _joined(address: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _embedded(num_cpus: int) -> Iterator[None]:
-    _remove_left_behind()
     os.environ.pop("RAY_metrics_report_interval_ms", None)  # nobody looks at the processes that are started here
-    with own_folder() as folder, unless_set(_LOOK_LESS):
+    with own_folder() as folder, _unless_set(_LOOK_LESS):
         try:
             _start(num_cpus, folder)
             _kill_monitor()
@@ -112,7 +111,8 @@ def _start(num_cpus: int, folder: str) -> None:
 
 @contextlib.contextmanager
 def own_folder() -> Iterator[str]:
-    """A folder of this command for sockets; a later command removes it where this one is killed."""
+    """A folder of this command, which a later command removes where this one is killed."""
+    _remove_left_behind()
     folder = tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-", dir=_FOLDER_PLACE)
     try:
         yield folder
@@ -121,7 +121,7 @@ def own_folder() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def unless_set(variables: Mapping[str, str]) -> Iterator[None]:
+def _unless_set(variables: Mapping[str, str]) -> Iterator[None]:
     """With those of `variables` in the environment that the user has not set."""
     added = {name: value for name, value in variables.items() if name not in os.environ}
     os.environ.update(added)
@@ -129,14 +129,14 @@ def unless_set(variables: Mapping[str, str]) -> Iterator[None]:
         yield
     finally:
         for name in added:
-            del os.environ[name]
+            os.environ.pop(name, None)
 
 
 def _kill_monitor() -> None:
     """End the autoscaler's monitor, which has nothing to scale, and would at the end not heed the SIGTERM with which
     `ray.shutdown` would wait a second for it."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for child in psutil.Process().children():
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
             if any("autoscaler" in part and part.endswith("monitor.py") for part in child.cmdline()):
                 child.kill()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import tempfile
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,6 @@ from ray.train.torch import TorchTrainer, get_device
 from fmnist_ray.distributed.process_group import NodeNetworkConfig
 from fmnist_ray.distributed.progress import passing_on
 from fmnist_ray.distributed.run_metrics import TrainingMetrics
-from fmnist_ray.distributed.session import unless_set
 from fmnist_ray.distributed.stream import StreamBatches, stream_dataset
 from fmnist_ray.errors import ClusterError, FmnistRayError, SettingError, WorkerDiedError
 from fmnist_ray.networks.checkpoint import TrainState
@@ -25,11 +25,8 @@ from fmnist_ray.networks.training import EpochMetrics, World
 from fmnist_ray.store import open_store
 
 STATE = "state.safetensors"
-_POLL_S = (0.1, 1.0)
-"""Least and most seconds between two looks of Ray's controller for reports. A shorter epoch waits for the next look; a
-look interrupts the training."""
-_IMAGES_PER_S = 50_000
-"""A fast training's, by which the looks are timed to be no rarer than its epochs."""
+_POLL_S = "0.2"
+"""Seconds between two looks of Ray's controller for reports. An epoch waits for the look: the default is 2."""
 _COLLECTIVE_TIMEOUT_S = 300
 _STREAM = "train"
 
@@ -60,6 +57,7 @@ def train_on_ray(job: TrainingJob, place: TrainingPlace, report: Report) -> Trai
     training's own errors.
     """
     resources = _resources_per_worker(place, reading=isinstance(job.train, StreamedImages))
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", _POLL_S)
     name = f"{job.settings.architecture}-{job.settings.digest()}"
     gauges = TrainingMetrics(name)
 
@@ -67,8 +65,7 @@ def train_on_ray(job: TrainingJob, place: TrainingPlace, report: Report) -> Trai
         gauges.add(metrics)
         report(metrics)
 
-    poll_s = min(max(_POLL_S[0], len(job.train.labels) / _IMAGES_PER_S), _POLL_S[1])
-    with passing_on(on_epoch) as sender, unless_set({"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": str(poll_s)}):
+    with passing_on(on_epoch) as writer:
         trainer = TorchTrainer(
             _train_worker,
             train_loop_config={"job": ray.put(job)},
@@ -84,7 +81,7 @@ def train_on_ray(job: TrainingJob, place: TrainingPlace, report: Report) -> Trai
                 storage_path=place.storage_uri,
                 failure_config=_failure_config(place),
                 checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
-                callbacks=[sender],  # type: ignore[list-item]  # Ray's types are of Train V1
+                callbacks=[writer],  # type: ignore[list-item]  # Ray's types are of Train V1
             ),
         )
         result = _fit(trainer, place)

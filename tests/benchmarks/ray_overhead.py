@@ -2,7 +2,7 @@
 
     uv run python tests/benchmarks/ray_overhead.py [--turns 150] [--turn-s 1] [--batch-size 64]
 
-`bn_cnn` on 54,000 images, in the seed's batches of 64, or of 256 as in the package's recipe. Both trainings are alive
+`bn_cnn` on 54,000 images, in the seed's batches of 64, or of 256. Both trainings are alive
 at once and take turns of a second: while one runs, all processes of the other are stopped (SIGSTOP; for Ray that is its
 driver, its daemons and all actors), so a host that changes its speed changes it for both. Counted are the steps that
 begin in a turn; evaluation, checkpoints and reports between epochs fall into the turns as they come. The interval is
@@ -34,6 +34,7 @@ from fmnist_ray.networks.job import TrainingJob
 
 RESULTS = Path(__file__).resolve().parent / "results" / "ray_overhead.json"
 CASES = ("plain", "ray")
+RECIPE = "keras-bn"
 EPOCHS = 100
 """More than the turns take: the end is `STOP`."""
 STOP = "stop"
@@ -94,6 +95,7 @@ def _report(folder: Path, turns: dict[str, list[tuple[float, float]]], batch_siz
     drawn_overheads = _overhead(steps["plain"][drawn], steps["ray"][drawn])
     facts = {
         "cpus": os.cpu_count(),
+        "recipe": RECIPE,
         "turns": count,
         "steps_per_s": {case: round(float(found.mean()), 2) for case, found in steps.items()},
         "overhead_percent": round(float(_overhead(steps["plain"], steps["ray"])), 2),
@@ -154,7 +156,7 @@ def _train(case: str, folder: Path, batch_size: int) -> None:
     from fmnist_ray.networks.job import train_here
     from fmnist_ray.networks.recipes import find_recipe
 
-    settings = dataclasses.replace(find_recipe("keras-bn"), epochs=EPOCHS, batch_size=batch_size)
+    settings = dataclasses.replace(find_recipe(RECIPE), epochs=EPOCHS, batch_size=batch_size)
     data = load_training_data(settings)
     job = TimedJob(
         settings=settings, num_labels=10, train=data.train, validation=data.validation, folder=folder, case=case
