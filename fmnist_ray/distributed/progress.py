@@ -21,6 +21,7 @@ from fmnist_ray.networks.job import Report
 from fmnist_ray.networks.training import EpochMetrics
 
 _LOOK_S = 0.2
+"""Seconds between two looks into the file."""
 _LAST_REPORTS_S = 60
 """How long a training that has ended waits for the last of its reports."""
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -26,7 +26,7 @@ _LOOK_LESS = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # an actor that asks whether a node is about to be taken away
     "REPORTER_UPDATE_INTERVAL_MS": "60000",  # of figures of the machine, for a dashboard that isn't there
 }
-"""For a Ray inside a command, whose helpers share the cores with the work."""
+"""The environment of a Ray inside a command: its helpers share the cores with the work."""
 _ANSWER_TIMEOUT_S = 10
 
 
@@ -85,7 +85,7 @@ def _joined(address: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _embedded(num_cpus: int) -> Iterator[None]:
     os.environ.pop("RAY_metrics_report_interval_ms", None)  # nobody looks at the processes that are started here
-    with own_folder() as folder, _unless_set(_LOOK_LESS):
+    with own_folder() as folder, _looking_less():
         try:
             _start(num_cpus, folder)
             _kill_monitor()
@@ -121,9 +121,9 @@ def own_folder() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _unless_set(variables: Mapping[str, str]) -> Iterator[None]:
-    """With those of `variables` in the environment that the user has not set."""
-    added = {name: value for name, value in variables.items() if name not in os.environ}
+def _looking_less() -> Iterator[None]:
+    """With those of `_LOOK_LESS` in the environment that the user has not set."""
+    added = {name: value for name, value in _LOOK_LESS.items() if name not in os.environ}
     os.environ.update(added)
     try:
         yield

@@ -2,12 +2,12 @@
 
     uv run python tests/benchmarks/ray_overhead.py [--turns 150] [--turn-s 1] [--batch-size 64]
 
-`bn_cnn` on 54,000 images, in the seed's batches of 64, or of 256. Both trainings are alive
-at once and take turns of a second: while one runs, all processes of the other are stopped (SIGSTOP; for Ray that is its
-driver, its daemons and all actors), so a host that changes its speed changes it for both. Counted are the steps that
-begin in a turn; evaluation, checkpoints and reports between epochs fall into the turns as they come. The interval is
-of 95 %, by resampling the pairs of turns. Run it on a machine that does nothing else. Results go to
-`results/ray_overhead.json` beside this script, by batch size.
+`bn_cnn` on 54,000 images, in the seed's batches of 64, or of 256. Both trainings are alive at once and take turns of
+a second: while one runs, all processes of the other are stopped (SIGSTOP; for Ray that is its driver, its daemons and
+all actors), so a host that changes its speed changes it for both. Counted are the steps that begin in a turn;
+evaluation, checkpoints and reports between epochs fall into the turns as they come. The interval is of 95 %, by
+resampling the pairs of turns. Run it on a machine that does nothing else. Results go to `results/ray_overhead.json`
+beside this script, by batch size.
 """
 
 from __future__ import annotations

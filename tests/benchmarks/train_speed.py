@@ -5,7 +5,8 @@
 
 - ours: the package's loop in one process; `ours_256` with batches of 256, which the package's own recipe has, and
   `ours_f32` without bf16.
-- ray: the same through Ray Train with one worker. Start-up is counted apart; the epochs' own figures are compared.
+- ray: the same through Ray Train with one worker, for its start-up and the whole command; what it costs an epoch,
+  `ray_overhead.py` measures more closely.
 - torch: a plain float32 PyTorch loop with per-image torchvision transforms in DataLoader workers.
 - keras: Keras with ImageDataGenerator, where PATH is a Python that has TensorFlow.
 
